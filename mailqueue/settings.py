@@ -1,0 +1,112 @@
+"""What can be set: name, type, default and meaning of every setting, once.
+
+``Settings`` is the reference; the README's table and ``docs/settings.md`` are checked against it.
+Where the values come from is ``conf.py``'s business.
+"""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+def _about(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings of one process. Made by ``get_settings()``; never changed, only replaced."""
+
+    # How mail enters the queue, and how it leaves it.
+    EMAIL_BACKEND: Annotated[
+        str,
+        _about("Backend that `send_mail()` uses; the default puts mail in the queue."),
+    ] = "mailqueue.backends.queue.EmailBackend"
+    MAILQUEUE_DELIVERY_BACKEND: Annotated[
+        str,
+        _about("Backend the worker delivers with: any class with Django's interface."),
+    ] = "mailqueue.backends.smtp.EmailBackend"
+
+    # The queue.
+    MAILQUEUE_BROKER_URL: Annotated[
+        str | None,
+        _about(
+            "Broker: `redis://`, `rediss://`, `redis+socket://`, `amqp://`, `amqps://`, or "
+            "`embedded://`. Unset together with `MAILQUEUE_REDIS_URL`: the embedded Redis."
+        ),
+    ] = None
+    MAILQUEUE_REDIS_URL: Annotated[
+        str | None,
+        _about("Redis that holds the state. Unset: the broker's, when that is a Redis."),
+    ] = None
+    MAILQUEUE_QUEUE: Annotated[
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$"), _about("Name of the queue at the broker.")
+    ] = "mailqueue"
+    MAILQUEUE_BATCH_SIZE: Annotated[
+        Count, _about("Messages that one task carries at the most.")
+    ] = 50
+    MAILQUEUE_BATCH_BYTES: Annotated[
+        Count,
+        _about("Bytes of encoded messages that one task carries; a larger message travels alone."),
+    ] = 1_048_576
+    MAILQUEUE_ENQUEUE_TIMEOUT: Annotated[
+        Seconds,
+        _about("Seconds without progress after which sending raises `EnqueueError`."),
+    ] = 2.0
+    MAILQUEUE_VISIBILITY_TIMEOUT: Annotated[
+        Seconds,
+        _about(
+            "Seconds after which Redis hands a dead worker's batch to another one. A batch stops "
+            "and requeues what is left at half of it, so it is never run twice at once."
+        ),
+    ] = 600.0
+
+    # The SMTP server, by Django's names.
+    EMAIL_HOST: Annotated[str, _about("SMTP server.")] = "localhost"
+    EMAIL_PORT: Annotated[int, Meta(ge=1, le=65535), _about("SMTP server's port.")] = 25
+    EMAIL_HOST_USER: Annotated[str, _about("User for SMTP AUTH; empty: no login.")] = ""
+    EMAIL_HOST_PASSWORD: Annotated[str, _about("Password for SMTP AUTH. Never logged.")] = ""
+    EMAIL_USE_TLS: Annotated[bool, _about("STARTTLS after connecting (usually port 587).")] = False
+    EMAIL_USE_SSL: Annotated[bool, _about("TLS from the first byte (usually port 465).")] = False
+    EMAIL_TIMEOUT: Annotated[
+        Seconds | None, _about("Seconds that one SMTP operation may take.")
+    ] = 60.0
+    EMAIL_SSL_KEYFILE: Annotated[str | None, _about("Client certificate's key (PEM file).")] = None
+    EMAIL_SSL_CERTFILE: Annotated[str | None, _about("Client certificate (PEM file).")] = None
+    EMAIL_FILE_PATH: Annotated[Any, _about("Directory of the `filebased` backend.")] = None
+
+    # What messages say unless told otherwise, by Django's names.
+    DEFAULT_FROM_EMAIL: Annotated[str, _about("Sender of messages that name none.")] = (
+        "webmaster@localhost"
+    )
+    SERVER_EMAIL: Annotated[str, _about("Sender of `mail_admins()` and `mail_managers()`.")] = (
+        "root@localhost"
+    )
+    DEFAULT_CHARSET: Annotated[str, _about("Charset of messages that name none.")] = "utf-8"
+    EMAIL_SUBJECT_PREFIX: Annotated[
+        str, _about("Put before the subject by `mail_admins()` and `mail_managers()`.")
+    ] = ""
+    EMAIL_USE_LOCALTIME: Annotated[bool, _about("Date header in local time, not UTC.")] = False
+    ADMINS: Annotated[
+        Any, _about("Who gets `mail_admins()`: pairs of name and address (environment: JSON).")
+    ] = ()
+    MANAGERS: Annotated[
+        Any, _about("Who gets `mail_managers()`: pairs of name and address (environment: JSON).")
+    ] = ()
+
+    def __repr__(self) -> str:
+        """Name what differs from the defaults, without secrets: URLs carry passwords too."""
+        shown = (
+            f"{name}={'***' if name in SECRET else repr(value)}"
+            for name in self.__struct_fields__
+            if (value := getattr(self, name)) != getattr(DEFAULTS, name)
+        )
+        return f"Settings({', '.join(shown)})"
+
+
+DEFAULTS: Final = Settings()
+NAMES: Final = Settings.__struct_fields__
+SECRET: Final = frozenset({"EMAIL_HOST_PASSWORD", "MAILQUEUE_BROKER_URL", "MAILQUEUE_REDIS_URL"})
