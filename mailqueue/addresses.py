@@ -94,7 +94,7 @@ def envelope_address(addr: Any) -> str:
             f'Invalid address "{addr}"; longer than {MAX_ENVELOPE_ADDRESS} octets (RFC 5321)'
         )
     if any("\ud800" <= char <= "\udfff" for char in address):
-        raise ValueError(f"Invalid address {ascii(addr)}; it holds undecodable bytes")
+        raise ValueError(f"Invalid address {addr!a}; it holds undecodable bytes")
     return address
 
 
@@ -131,9 +131,9 @@ def to_ascii_domain(domain: str) -> str:
         try:
             encoded = domain.encode("idna").decode("ascii")
         except UnicodeError as error:
-            raise ValueError(f"Invalid domain {ascii(domain)}: {error}") from error
+            raise ValueError(f"Invalid domain {domain!a}: {error}") from error
     if not allowed.fullmatch(encoded):
-        raise ValueError(f"Invalid domain {ascii(domain)}")
+        raise ValueError(f"Invalid domain {domain!a}")
     return encoded
 
 
@@ -144,7 +144,7 @@ def _refuse_control_characters(*parts: str) -> None:
         if found := _CONTROL.search(part):
             raise ValueError(
                 f"Invalid address; address parts cannot contain control characters "
-                f"(got {ascii(found[0])})."
+                f"(got {found[0]!a})."
             )
 
 
@@ -154,7 +154,9 @@ def _format(mailbox: Mailbox, encoding: str | Charset) -> str:
     local = mailbox.local
     if not local.isascii():
         local = Header(local, encoding).encode()
-    return formataddr((Header(name, encoding).encode(), _addr_spec(mailbox, local)))
+    # An ASCII name stays readable; going through Header folds it all the same.
+    header = Header(name) if name.isascii() else Header(name, encoding)
+    return formataddr((header.encode(), _addr_spec(mailbox, local)))
 
 
 def _decoded(name: str) -> str:
@@ -174,9 +176,7 @@ def _addr_spec(mailbox: Mailbox, local: str) -> str:
     try:
         return f"{local}@{to_ascii_domain(mailbox.domain)}"
     except ValueError as error:
-        raise ValueError(
-            f'Invalid address "{mailbox.local}@{mailbox.domain}": {error}'
-        ) from error
+        raise ValueError(f'Invalid address "{mailbox.local}@{mailbox.domain}": {error}') from error
 
 
 def _from_pair(name: str, address: str) -> Mailbox:

@@ -12,7 +12,7 @@
 Whatever breaks a rule is refused with ``BadHeaderError``, which names the header.
 """
 
-import datetime
+import datetime as dt
 import re
 from email import policy
 from email.charset import Charset
@@ -70,7 +70,9 @@ _FREE_TEXT_HEADERS: Final = frozenset({"subject", "comments"})
 _NAME: Final = re.compile(r"[\x21-\x39\x3b-\x7e]+")
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _TOKEN: Final = r"[!#$%&'*+.^_`{|}~0-9A-Za-z-]+"  # noqa: S105 - RFC 2045's word for a name
-_PARAMETER: Final = rf'[ \t]*;[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\\x00-\x1f\x7f-\U0010ffff]|\\[ -~])*")'
+_PARAMETER: Final = (
+    rf'[ \t]*;[ \t]*({_TOKEN})=({_TOKEN}|"(?:[^"\\\x00-\x1f\x7f-\U0010ffff]|\\[ -~])*")'
+)
 _SUBTYPE: Final = re.compile(rf"{_TOKEN}(?:{_PARAMETER})*;?")
 _TYPE: Final = re.compile(_TOKEN)
 
@@ -91,7 +93,7 @@ def forbid_multi_line_headers(
     """
     name = check_header_name(name)
     kind = name.lower()
-    if kind in _DATE_HEADERS and isinstance(val, datetime.datetime):
+    if kind in _DATE_HEADERS and isinstance(val, dt.datetime):
         val = format_datetime(val)
     val = str(val)
     check_header_value(name, val)
@@ -115,12 +117,12 @@ def check_header_name(name: Any) -> str:
     Raises:
         BadHeaderError: It holds something else than printable ASCII, or a colon.
     """
-    name = str(name)
-    if not _NAME.fullmatch(name):
+    text = str(name)
+    if not _NAME.fullmatch(text):
         raise BadHeaderError(
-            f"Header names can contain printable ASCII without colons only (got {name!r})"
+            f"Header names can contain printable ASCII without colons only (got {text!r})"
         )
-    return name
+    return text
 
 
 def check_header_value(name: str, val: str) -> None:
@@ -146,12 +148,12 @@ def check_subtype(what: str, subtype: Any) -> str:
         BadHeaderError: It is no RFC 2045 token, or what follows are no parameters; ``what`` names
             the field in the text.
     """
-    subtype = str(subtype)
-    if not _SUBTYPE.fullmatch(subtype):
-        raise BadHeaderError(f"{what} is not a media subtype (got {subtype!r} for 'Content-Type')")
-    if len(subtype) > RFC5322_EMAIL_LINE_LENGTH_LIMIT // 2:
+    text = str(subtype)
+    if not _SUBTYPE.fullmatch(text):
+        raise BadHeaderError(f"{what} is not a media subtype (got {text!r} for 'Content-Type')")
+    if len(text) > RFC5322_EMAIL_LINE_LENGTH_LIMIT // 2:
         raise BadHeaderError(f"{what} is too long for the header 'Content-Type'")
-    return subtype
+    return text
 
 
 def split_media_type(what: str, mimetype: Any) -> tuple[str, str]:
@@ -194,7 +196,7 @@ def _encode(name: str, val: str, encoding: str | Charset) -> str:
         if name.lower() in ADDRESS_HEADERS:
             return sanitize_address_list(val, encoding)
         if val.isascii():
-            return Header(val).encode()
+            return str(Header(val).encode())
         return _encoded_words(val, encoding)
     except (UnicodeError, LookupError, HeaderParseError) as error:
         raise BadHeaderError(
@@ -208,9 +210,9 @@ def _encoded_words(val: str, encoding: str | Charset, *, force: bool = False) ->
         # The library leaves ASCII text alone, however long; declared as Base64 it is split.
         pieces = (val[at : at + 40] for at in range(0, len(val), 40))
         return "\n ".join(charset.header_encode(piece) for piece in pieces)
-    encoded = Header(val, encoding).encode()
+    encoded: str = Header(val, encoding).encode()
     # A charset made for bodies may have no way to write headers; raw octets are no alternative.
-    return encoded if encoded.isascii() else Header(val, "utf-8").encode()
+    return encoded if encoded.isascii() else str(Header(val, "utf-8").encode())
 
 
 def _has_long_line(name: str, val: str) -> bool:

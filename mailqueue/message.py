@@ -7,8 +7,9 @@ under the same path.
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from email.charset import Charset
-from email.message import Message, MIMEPart
+from email.message import Message
 from email.mime.base import MIMEBase
 from email.mime.message import MIMEMessage
 from email.mime.multipart import MIMEMultipart
@@ -75,7 +76,9 @@ __all__ = [
 ]
 
 #: Filled by the message itself, or (Content-Type …) by its structure.
-_NOT_IN_HEADERS = frozenset({"subject", "content-type", "content-transfer-encoding", "mime-version"})
+_NOT_IN_HEADERS = frozenset(
+    {"subject", "content-type", "content-transfer-encoding", "mime-version"}
+)
 #: A header would show to every recipient what is meant for none of them.
 _BLIND = frozenset({"bcc", "resent-bcc"})
 _FROM_ATTRIBUTES = frozenset({"from", "to", "cc", "reply-to"})
@@ -161,7 +164,9 @@ class EmailMessage:
         message["Subject"] = self.subject
         message["From"] = headers.override("from", self.from_email)
         for name, attribute in (("To", "to"), ("Cc", "cc"), ("Reply-To", "reply_to")):
-            listed = [str(addr) for addr in _address_list(attribute, getattr(self, attribute)) if addr]
+            listed = [
+                str(addr) for addr in _address_list(attribute, getattr(self, attribute)) if addr
+            ]
             value = headers.override(name.lower(), ", ".join(listed))
             if value:
                 message[name] = value
@@ -236,7 +241,8 @@ class EmailMessage:
 
     def _text(self, encoding: str | Charset) -> SafeMIMEText | SafeMIMEMultipart:
         """The message without attachments."""
-        return self._part("body", SafeMIMEText, as_text(self.body), self.content_subtype, encoding)
+        with _told_apart("body"):
+            return SafeMIMEText(as_text(self.body), self.content_subtype, encoding)
 
     def _has_text(self) -> bool:
         return bool(self.body)
@@ -258,19 +264,11 @@ class EmailMessage:
             return legacy_part(attachment)
         filename, content, mimetype = make_attachment(*(*attachment, None)[:3])
         what = f"attachment {number}"
-        part = self._part(what, make_part, what, content, mimetype, encoding)
+        with _told_apart(what):
+            part = make_part(what, content, mimetype, encoding)
         if filename:
             name_attachment(part, filename)
         return part
-
-    @staticmethod
-    def _part(what: str, build: Any, *args: Any) -> Any:
-        """Build a part; what cannot be encoded is told with the field that holds it."""
-        try:
-            return build(*args)
-        except UnicodeEncodeError as error:
-            error.reason = f"{error.reason}: {what}"
-            raise
 
 
 class EmailMultiAlternatives(EmailMessage):
@@ -353,7 +351,8 @@ class EmailMultiAlternatives(EmailMessage):
             container.attach(super()._text(encoding))
         for number, (content, mimetype) in enumerate(self.alternatives, 1):
             what = f"alternative {number}"
-            container.attach(self._part(what, make_part, what, content, mimetype, encoding))
+            with _told_apart(what):
+                container.attach(make_part(what, content, mimetype, encoding))
         return container
 
 
@@ -381,6 +380,16 @@ class _Headers:
 
     def further(self) -> Iterator[tuple[str, Any]]:
         return (item for item in self._given if item[0].lower() not in _FROM_ATTRIBUTES)
+
+
+@contextmanager
+def _told_apart(what: str) -> Iterator[None]:
+    """Let the error for text that cannot be encoded name the field that holds it."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        error.reason = f"{error.reason}: {what}"
+        raise
 
 
 def _address_list(name: str, addresses: Any) -> list[Any]:

@@ -64,7 +64,9 @@ def check(data: bytes, names: list[str]) -> None:
     ]
     if found != names:
         unexpected = next((name for name in found if name not in names), "a header twice")
-        raise BadHeaderError(f"The message's header block has more than its headers: {unexpected!r}")
+        raise BadHeaderError(
+            f"The message's header block has more than its headers: {unexpected!r}"
+        )
     if hidden := [name for name in names if name.lower() in _HIDDEN]:
         raise BadHeaderError(f"Header {hidden[0]!r} would show the blind copies")
     if bare := _BARE.search(data):

@@ -116,6 +116,7 @@ class EmailBackend(BaseEmailBackend):
         """
         if self.connection:
             return False
+        self._forget_partial()
         try:
             self._partial_connection = self._connect()
             if self.use_tls:
@@ -123,13 +124,10 @@ class EmailBackend(BaseEmailBackend):
             if self.username and self.password:
                 self._partial_connection.login(self.username, self.password)
         except OSError:
-            self._give_up_partial()
+            # Kept apart in _partial_connection, where nothing is sent; close() or the next open()
+            # ends it. Django keeps it, too.
             if self.fail_silently:
                 return None
-            raise
-        except BaseException:
-            # Nothing half-open may be left, whatever it was (a password that is not ASCII, say).
-            self._give_up_partial()
             raise
         self.connection, self._partial_connection = self._partial_connection, None
         return True
@@ -139,15 +137,10 @@ class EmailBackend(BaseEmailBackend):
 
         A goodbye that fails is no error: what was sent is sent.
         """
-        self._give_up_partial()
+        self._forget_partial()
         connection, self.connection = self.connection, None
-        if connection is None:
-            return
-        try:
-            connection.quit()
-        except OSError:
-            with contextlib.suppress(OSError):
-                connection.close()
+        if connection is not None:
+            _say_goodbye(connection)
 
     def send_messages(self, email_messages: Iterable[Any]) -> int:
         """Send messages; returns how many the server took for at least one recipient.
@@ -161,17 +154,17 @@ class EmailBackend(BaseEmailBackend):
             return 0
         with self._lock:
             self.refused = []
-            opened = self.open()
-            if not self.connection or opened is None:
-                return 0
-            sent = 0
+            opened, sent = False, 0
             try:
                 for message in messages:
-                    if not self.connection and not self.open():
+                    # Also in the middle: the connection may have died with the message before.
+                    new = self.open()
+                    if new is None or not self.connection:
                         break
+                    opened = opened or new
                     sent += self._send(message)
             finally:
-                if opened:
+                if opened or not self.connection:
                     self.close()
         return sent
 
@@ -184,11 +177,10 @@ class EmailBackend(BaseEmailBackend):
             params["context"] = self.ssl_context
         return self.connection_class(self.host, self.port, **params)
 
-    def _give_up_partial(self) -> None:
+    def _forget_partial(self) -> None:
         partial, self._partial_connection = self._partial_connection, None
         if partial is not None:
-            with contextlib.suppress(OSError):
-                partial.close()
+            _say_goodbye(partial)
 
     def _send(self, email_message: Any) -> bool:
         """Send one message; whether the server took it."""
@@ -257,3 +249,11 @@ class EmailBackend(BaseEmailBackend):
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.close()
+
+
+def _say_goodbye(connection: Any) -> None:
+    try:
+        connection.quit()
+    except OSError:
+        with contextlib.suppress(OSError):
+            connection.close()
