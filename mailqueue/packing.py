@@ -1,0 +1,287 @@
+"""Messages into envelopes (``pack_message``) and back (``unpack_message``).
+
+A message travels as its fields where these say everything. It travels as *raw* MIME, with its
+SMTP recipients, where they do not: a subclass that builds its MIME itself, an attached MIME object
+that would not come back byte for byte. Both take our message classes and Django's alike, since
+they only look at attributes.
+"""
+
+import email
+import email.utils
+import time
+import uuid
+from collections.abc import Iterable
+from email.charset import Charset
+from email.message import Message
+from email.mime.base import MIMEBase
+from email.policy import compat32
+from typing import Any, Final
+
+from mailqueue.attachments import EmailAlternative, EmailAttachment
+from mailqueue.conf import get_settings
+from mailqueue.envelope import VERSION, CharsetSpec, Envelope, Part
+from mailqueue.errors import EncodeError
+from mailqueue.message import EmailMessage, EmailMultiAlternatives
+from mailqueue.raw import RawMessage
+from mailqueue.utils import DNS_NAME
+from mailqueue.values import Special, Text, is_lazy, pack, pack_tree, unpack, unpack_tree
+
+_FIELDS: Final = frozenset(
+    {
+        "subject", "body", "from_email", "to", "cc", "bcc", "reply_to", "extra_headers",
+        "attachments", "alternatives", "encoding", "content_subtype", "mixed_subtype",
+        "alternative_subtype",
+    }
+)  # fmt: skip
+#: Belong to the producer's process: its connection, and what a provider's backend noted there.
+_LEFT_BEHIND: Final = frozenset({"connection", "anymail_status"})
+#: Subclasses may replace these without changing what is sent.
+_HARMLESS: Final = frozenset(
+    {
+        "__init__", "__repr__", "__str__", "__eq__", "__hash__", "__getstate__", "__setstate__",
+        "__reduce__", "__deepcopy__", "send", "get_connection", "attach", "attach_file",
+        "attach_alternative", "body_contains",
+    }
+)  # fmt: skip
+_BASES: Final = {"mailqueue.message", "django.core.mail.message"}
+
+
+class _CarriedPart(MIMEBase):
+    """A MIME object that came through the queue; a ``MIMEBase``, as the mail API asks for."""
+
+    def __init__(self, policy: Any = compat32) -> None:
+        Message.__init__(self, policy=policy)  # MIMEBase's own would add headers
+
+
+class _NeedsRawError(Exception):
+    """Fields cannot describe this message."""
+
+
+def pack_message(message: Any, *, fail_silently: bool = False) -> Envelope:
+    """Make the envelope of a message, ours or Django's; the message itself is not changed.
+
+    Raises ``EncodeError`` when it holds something that the queue cannot carry, and whatever
+    building it raises (``BadHeaderError``, ``ValueError``) when it could never be sent.
+    """
+    id_ = uuid.uuid4().hex
+    common: dict[str, Any] = {
+        "v": VERSION,
+        "id": id_,
+        "enqueued_at": time.time(),
+        "fail_silently": fail_silently,
+        "subject": pack(message.subject, "subject"),
+        "from_email": pack(message.from_email, "from_email"),
+        "to": _texts(message.to, "to"),
+        "cc": _texts(message.cc, "cc"),
+        "bcc": _texts(message.bcc, "bcc"),
+        "reply_to": _texts(message.reply_to, "reply_to"),
+        "headers": _headers(message.extra_headers, id_),
+        "extra": _extra(message),
+    }
+    try:
+        return Envelope(**common, **_described(message))
+    except _NeedsRawError:
+        return Envelope(**(common | _raw(message, common["headers"])))
+
+
+def _texts(values: Iterable[object] | None, where: str) -> tuple[Text, ...]:
+    return tuple(pack(value, f"{where}[{at}]") for at, value in enumerate(values or ()))
+
+
+def _headers(given: dict[str, Any], id_: str) -> tuple[tuple[str, Any], ...]:
+    """Fix Date and Message-ID, in front: where a message puts those that it makes up itself."""
+    names = {name.lower() for name in given}
+    fixed: list[tuple[str, Any]] = []
+    if "date" not in names:
+        # RFC 5322, 3.6.1: the time at which the author put the message on its way.
+        fixed.append(("Date", email.utils.formatdate(localtime=get_settings().EMAIL_USE_LOCALTIME)))
+    if "message-id" not in names:
+        fixed.append(("Message-ID", f"<{id_}@{DNS_NAME}>"))
+    return (
+        *fixed,
+        *((str(name), pack_tree(value, f"headers[{name!r}]")) for name, value in given.items()),
+    )
+
+
+def _extra(message: Any) -> dict[str, Any]:
+    """Attributes beyond the API's own. Private ones (``_x``) travel where JSON can hold them."""
+    extra: dict[str, Any] = {}
+    for name, value in vars(message).items():
+        if name in _FIELDS or name in _LEFT_BEHIND:
+            continue
+        try:
+            extra[name] = pack_tree(value, name)
+        except EncodeError:
+            if not name.startswith("_"):
+                raise
+    return extra
+
+
+def _described(message: Any) -> dict[str, Any]:
+    base = _base_class(type(message))
+    alternatives = getattr(message, "alternatives", None)
+    return {
+        "kind": base.__name__,
+        "body": pack("" if message.body is None else message.body, "body"),
+        "attachments": tuple(_part(item) for item in message.attachments),
+        "alternatives": tuple(
+            Part(content=_content(content), mimetype=_optional(mimetype, "mimetype"))
+            for content, mimetype in alternatives or ()
+        ),
+        "encoding": _charset(message.encoding),
+        "content_subtype": pack(message.content_subtype, "content_subtype"),
+        "mixed_subtype": pack(message.mixed_subtype, "mixed_subtype"),
+        "alternative_subtype": pack(
+            getattr(message, "alternative_subtype", "alternative"), "alternative_subtype"
+        ),
+    }
+
+
+def _base_class(cls: type) -> type:
+    """The API's class that ``cls`` is or extends without changing how mail is built."""
+    overridden: set[str] = set()
+    for ancestor in cls.__mro__:
+        if ancestor.__module__ in _BASES and ancestor.__name__ in {
+            "EmailMessage",
+            "EmailMultiAlternatives",
+        }:
+            if any(hasattr(ancestor, name) for name in overridden - _HARMLESS - _FIELDS):
+                raise _NeedsRawError
+            return ancestor
+        overridden.update(
+            name
+            for name, value in vars(ancestor).items()
+            if callable(value) or isinstance(value, property | staticmethod | classmethod)
+        )
+    raise _NeedsRawError
+
+
+def _part(item: Any) -> Part:
+    if isinstance(item, Message):
+        return Part(content=_mime(item))
+    filename, content, mimetype = (*item, None, None)[:3]
+    return Part(
+        filename=_optional(filename, "attachment's file name"),
+        content=_content(content),
+        mimetype=_optional(mimetype, "attachment's mimetype"),
+    )
+
+
+def _optional(value: object, where: str) -> Text | None:
+    return None if value is None else pack(value, where)
+
+
+def _content(content: Any) -> Text:
+    if isinstance(content, Message):
+        return _mime(content)
+    if hasattr(content, "message") and callable(content.message):
+        return _mime(content.message())
+    return pack(content, "attachment's content")
+
+
+def _mime(part: Message) -> Special:
+    """A MIME object as its bytes; one that would come back different makes the message raw."""
+    data = part.as_bytes()
+    if email.message_from_bytes(data).as_bytes() != data:
+        raise _NeedsRawError
+    return Special("mime", data=data)
+
+
+def _charset(encoding: object) -> str | CharsetSpec | None:
+    if encoding is None or isinstance(encoding, str):
+        return encoding
+    if is_lazy(encoding):
+        return str(encoding)
+    if type(encoding) is not Charset:
+        raise _NeedsRawError
+    spec = {name: getattr(encoding, name) for name in CharsetSpec.__struct_fields__}
+    if not all(value is None or isinstance(value, str | int) for value in spec.values()):
+        raise _NeedsRawError
+    return CharsetSpec(**spec)
+
+
+def _raw(message: Any, headers: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """Build it here, once, so that whatever Date and Message-ID it makes up are fixed by it."""
+    mime = message.message()
+    raw = mime.as_bytes()
+    fixed: dict[str, str] = {}
+    for name, value in headers:
+        if name in {"Date", "Message-ID"}:
+            fixed[name] = str(mime[name] or value)
+            if name not in mime:
+                raw = f"{name}: {value}\n".encode() + raw
+    return {
+        "kind": "raw",
+        "raw": raw,
+        "headers": (
+            *fixed.items(),
+            *(pair for pair in headers if pair[0] not in fixed),
+        ),
+        "recipients": _texts(message.recipients(), "recipients"),
+    }
+
+
+def unpack_message(envelope: Envelope) -> EmailMessage:
+    """Rebuild the message that was packed.
+
+    Raises ``DecodeError`` where a value in it is damaged. Header and address rules are checked
+    when its MIME is built: a payload from the queue is as untrusted as any other input.
+    """
+    if envelope.kind == "raw":
+        message: EmailMessage = RawMessage(envelope.raw)
+    elif envelope.kind == "EmailMultiAlternatives":
+        message = EmailMultiAlternatives()
+        message.alternatives = [
+            EmailAlternative(_unpack_content(part.content), _unpack_optional(part.mimetype))
+            for part in envelope.alternatives
+        ]
+        message.alternative_subtype = unpack(envelope.alternative_subtype)
+    else:
+        message = EmailMessage()
+    message.subject = unpack(envelope.subject)
+    message.from_email = unpack(envelope.from_email)
+    for name in ("to", "cc", "bcc", "reply_to"):
+        setattr(message, name, [unpack(value) for value in getattr(envelope, name)])
+    message.extra_headers = {name: unpack_tree(value) for name, value in envelope.headers}
+    for name, value in envelope.extra.items():
+        setattr(message, name, unpack_tree(value))
+    if envelope.kind != "raw":
+        message.body = unpack(envelope.body)
+        message.attachments = [_unpack_part(part) for part in envelope.attachments]
+        message.encoding = _unpack_charset(envelope.encoding)
+        message.content_subtype = unpack(envelope.content_subtype)
+        message.mixed_subtype = unpack(envelope.mixed_subtype)
+    if envelope.recipients is not None:
+        remaining = [unpack(value) for value in envelope.recipients]
+        # On the instance, so that it holds for whichever backend asks the message.
+        message.recipients = lambda: list(remaining)  # type: ignore[method-assign]
+    return message
+
+
+def _unpack_part(part: Part) -> Any:
+    if isinstance(part.content, Special) and part.content.kind == "mime" and part.mimetype is None:
+        return email.message_from_bytes(part.content.data, _class=_CarriedPart)
+    return EmailAttachment(
+        _unpack_optional(part.filename),
+        _unpack_content(part.content),
+        _unpack_optional(part.mimetype),
+    )
+
+
+def _unpack_optional(value: Text | None) -> Any:
+    return None if value is None else unpack(value)
+
+
+def _unpack_content(content: Text) -> Any:
+    if isinstance(content, Special) and content.kind == "mime":
+        return email.message_from_bytes(content.data)
+    return unpack(content)
+
+
+def _unpack_charset(encoding: str | CharsetSpec | None) -> Any:
+    if not isinstance(encoding, CharsetSpec):
+        return encoding
+    charset = Charset(encoding.input_charset)
+    for name in CharsetSpec.__struct_fields__:
+        setattr(charset, name, getattr(encoding, name))
+    return charset

@@ -1,0 +1,37 @@
+"""A message that travels as finished MIME bytes."""
+
+import email
+from email.message import Message
+from email.policy import Policy
+from typing import Any
+
+from mailqueue.message import EmailMessage
+
+
+class RawMIME(Message):
+    """A parsed view of finished bytes, which are given out again exactly as they came."""
+
+    _raw: bytes = b""
+
+    def as_bytes(self, unixfrom: bool = False, policy: "Policy[Any] | None" = None) -> bytes:
+        """Return the bytes as they came: building them again could change a signature."""
+        del unixfrom, policy
+        return self._raw
+
+
+class RawMessage(EmailMessage):
+    """An ``EmailMessage`` whose ``message()`` is finished; fields beside it are for reading only.
+
+    Args:
+        raw: The whole MIME message, in bytes.
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__()
+        self.raw = raw
+
+    def message(self) -> Any:
+        """Return the MIME message, parsed, with the very bytes that it was made of."""
+        parsed = email.message_from_bytes(self.raw, _class=RawMIME)
+        parsed._raw = self.raw  # noqa: SLF001 - set here, since parsers call the class bare
+        return parsed
