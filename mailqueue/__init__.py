@@ -1,0 +1,83 @@
+"""``django.core.mail`` with a queue behind it.
+
+    from mailqueue import send_mail
+
+    send_mail("Hello", "Good morning", "me@example.com", ["ann@example.com"])
+
+puts a mail into a queue; ``mailqueue worker`` delivers it. Importing this package imports neither
+Celery nor Django nor the worker.
+"""
+
+from mailqueue.attachments import (
+    DEFAULT_ATTACHMENT_MIME_TYPE,
+    EmailAlternative,
+    EmailAttachment,
+)
+from mailqueue.conf import configure
+from mailqueue.enqueuing import Handle, enqueue, warm_up
+from mailqueue.errors import (
+    BadHeaderError,
+    ConfigurationError,
+    DecodeError,
+    DeliveryError,
+    EncodeError,
+    EnqueueError,
+    MailQueueError,
+)
+from mailqueue.message import (
+    EmailMessage,
+    EmailMultiAlternatives,
+    SafeMIMEMessage,
+    SafeMIMEMultipart,
+    SafeMIMEText,
+    forbid_multi_line_headers,
+    make_msgid,
+    sanitize_address,
+)
+from mailqueue.sending import (
+    get_connection,
+    mail_admins,
+    mail_managers,
+    send_mail,
+    send_mass_mail,
+)
+from mailqueue.utils import DNS_NAME, CachedDnsName
+
+# `outbox`, a list of messages, appears here when the locmem backend is first used.
+
+__all__ = [  # noqa: RUF022 - grouped: this is the table of contents
+    # Messages
+    "EmailMessage",
+    "EmailMultiAlternatives",
+    "EmailAttachment",
+    "EmailAlternative",
+    "DEFAULT_ATTACHMENT_MIME_TYPE",
+    # Sending
+    "send_mail",
+    "send_mass_mail",
+    "mail_admins",
+    "mail_managers",
+    "get_connection",
+    # Queueing
+    "enqueue",
+    "Handle",
+    "warm_up",
+    "configure",
+    # Errors
+    "MailQueueError",
+    "ConfigurationError",
+    "EnqueueError",
+    "EncodeError",
+    "DecodeError",
+    "DeliveryError",
+    "BadHeaderError",
+    # MIME and headers, by Django's names
+    "SafeMIMEText",
+    "SafeMIMEMultipart",
+    "SafeMIMEMessage",
+    "make_msgid",
+    "DNS_NAME",
+    "CachedDnsName",
+    "forbid_multi_line_headers",
+    "sanitize_address",
+]
