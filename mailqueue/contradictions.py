@@ -1,0 +1,112 @@
+"""Settings that contradict each other, each with its remedy. Pure: a ``Settings`` in, texts out."""
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from mailqueue.settings import Settings
+from mailqueue.urls import AMQP_SCHEMES, EMBEDDED, scheme
+
+_QUEUE_BACKEND: Final = "mailqueue.backends.queue.EmailBackend"
+_SMTPS_PORT: Final = 465
+_SUBMISSION_PORT: Final = 587
+#: SMTP operations that one message may take in the worst case, each up to EMAIL_TIMEOUT.
+_OPERATIONS: Final = 4
+
+
+class Contradiction(NamedTuple):
+    """``fatal`` ones keep a worker from starting; the others are worth a look."""
+
+    text: str
+    remedy: str
+    fatal: bool = False
+
+
+def contradictions(settings: Settings) -> Iterator[Contradiction]:
+    """What does not hold together in these settings."""
+    yield from _queueing(settings)
+    yield from _smtp(settings)
+    yield from _times(settings)
+
+
+def _queueing(s: Settings) -> Iterator[Contradiction]:
+    broker, state = scheme(s.MAILQUEUE_BROKER_URL or ""), scheme(s.MAILQUEUE_REDIS_URL or "")
+    if broker in AMQP_SCHEMES and not state:
+        yield Contradiction(
+            "MAILQUEUE_BROKER_URL is RabbitMQ, and no Redis is set to hold the state",
+            "set MAILQUEUE_REDIS_URL to a Redis that all workers share",
+            fatal=True,
+        )
+    if EMBEDDED in {broker, state} or not (broker or state):
+        yield Contradiction(
+            "the embedded Redis is in use, which serves one user on one machine",
+            "set MAILQUEUE_BROKER_URL to a Redis or RabbitMQ for production",
+        )
+    if s.MAILQUEUE_DELIVERY_BACKEND == _QUEUE_BACKEND:
+        yield Contradiction(
+            "MAILQUEUE_DELIVERY_BACKEND is the queue itself: mail would go round in circles",
+            "set it to the backend that sends, such as mailqueue.backends.smtp.EmailBackend",
+            fatal=True,
+        )
+    if s.EMAIL_BACKEND != _QUEUE_BACKEND:
+        yield Contradiction(
+            f"EMAIL_BACKEND is {s.EMAIL_BACKEND}: send_mail() does not use the queue",
+            f"unset it, or set it to {_QUEUE_BACKEND}",
+        )
+    if s.MAILQUEUE_DELIVERY_BACKEND.endswith(".filebased.EmailBackend") and not s.EMAIL_FILE_PATH:
+        yield Contradiction(
+            "mail is delivered into files, and EMAIL_FILE_PATH does not say where",
+            "set EMAIL_FILE_PATH to a directory",
+            fatal=True,
+        )
+
+
+def _smtp(s: Settings) -> Iterator[Contradiction]:
+    if s.EMAIL_USE_TLS and s.EMAIL_USE_SSL:
+        yield Contradiction(
+            "EMAIL_USE_TLS and EMAIL_USE_SSL are both on",
+            "keep EMAIL_USE_SSL for port 465, EMAIL_USE_TLS for any other",
+            fatal=True,
+        )
+    elif s.EMAIL_PORT == _SMTPS_PORT and not s.EMAIL_USE_SSL:
+        yield Contradiction(
+            "EMAIL_PORT is 465, where servers expect TLS from the first byte",
+            "set EMAIL_USE_SSL=true (and EMAIL_USE_TLS=false)",
+        )
+    elif s.EMAIL_PORT == _SUBMISSION_PORT and s.EMAIL_USE_SSL:
+        yield Contradiction(
+            "EMAIL_PORT is 587, where servers expect STARTTLS", "set EMAIL_USE_TLS instead of SSL"
+        )
+    if bool(s.EMAIL_HOST_USER) != bool(s.EMAIL_HOST_PASSWORD):
+        yield Contradiction(
+            "only one of EMAIL_HOST_USER and EMAIL_HOST_PASSWORD is set, so there is no login",
+            "set both, or none",
+        )
+    encrypted = s.EMAIL_USE_TLS or s.EMAIL_USE_SSL
+    local = s.EMAIL_HOST in {"localhost", "127.0.0.1", "::1"}
+    if s.EMAIL_HOST_PASSWORD and not encrypted and not local:
+        yield Contradiction(
+            "the SMTP password would cross the network unencrypted",
+            "set EMAIL_USE_TLS=true or EMAIL_USE_SSL=true",
+        )
+    if s.EMAIL_SSL_KEYFILE and not s.EMAIL_SSL_CERTFILE:
+        yield Contradiction(
+            "EMAIL_SSL_KEYFILE is set without the certificate that it belongs to",
+            "set EMAIL_SSL_CERTFILE",
+            fatal=True,
+        )
+
+
+def _times(s: Settings) -> Iterator[Contradiction]:
+    if s.EMAIL_TIMEOUT is None:
+        yield Contradiction(
+            "EMAIL_TIMEOUT is unset: a silent SMTP server would hold a worker for ever",
+            "set EMAIL_TIMEOUT=60",
+        )
+    elif s.EMAIL_TIMEOUT * _OPERATIONS > s.MAILQUEUE_VISIBILITY_TIMEOUT / 2:
+        yield Contradiction(
+            f"one message may take {_OPERATIONS} times EMAIL_TIMEOUT ({s.EMAIL_TIMEOUT:g} s), "
+            "more than half of MAILQUEUE_VISIBILITY_TIMEOUT "
+            f"({s.MAILQUEUE_VISIBILITY_TIMEOUT:g} s), after which its batch is given out again",
+            f"set MAILQUEUE_VISIBILITY_TIMEOUT={2 * _OPERATIONS * s.EMAIL_TIMEOUT:g} or more",
+            fatal=True,
+        )

@@ -1,0 +1,23 @@
+"""The Celery application: the library's configuration and what only a worker needs."""
+
+from collections.abc import Sequence
+
+from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+
+from worker.config import configuration
+
+# Every way to name a Redis broker leads to our transport; this process belongs to the worker.
+TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.transport:Transport"
+
+app = Celery("mailqueue", include=["worker.tasks"])
+app.add_defaults(configuration)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run a worker with Celery's own worker options; returns when it was told to stop.
+
+    The application is handed over as an object: nothing is looked up by name, so a ``worker.py``
+    in the working directory cannot take its place.
+    """
+    app.worker_main(["worker", *arguments])

@@ -1,0 +1,57 @@
+"""The consumer: messages that are no task of ours are set aside, not dropped.
+
+Celery's own answer to a message that it cannot read is a log entry that quotes the body, and then
+it is gone. For mail both are wrong: it may be somebody's letter from a newer producer.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from celery.worker import consumer
+from vine import promise as vine_promise
+
+from worker.aside import set_message_aside
+
+
+class Consumer(consumer.Consumer):
+    """Celery's consumer with the four ways to refuse a message leading to the failed store."""
+
+    class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc, valid-type]
+        """Without native delayed delivery: the schedule is ours, its 28 queues would lie idle."""
+
+        default_steps: ClassVar[list[str]] = [
+            step
+            for step in consumer.Consumer.Blueprint.default_steps
+            if not step.endswith(":DelayedDelivery")
+        ]
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Not JSON, or not what its content type says."""
+        set_message_aside(message, f"cannot be decoded: {type(exc).__name__}")
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Not a Celery message at all."""
+        del body
+        set_message_aside(message, "not a Celery message")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """A task that this worker does not have."""
+        del body, exc
+        set_message_aside(message, f"unknown task {str(message.headers.get('task'))[:100]!r}")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Our task, with headers or a content type that are not acceptable."""
+        del body
+        set_message_aside(message, f"invalid task message: {type(exc).__name__}")
+
+    def create_task_handler(self, promise: Any = vine_promise) -> Callable[[Any], None]:
+        """Guard the handler against headers of the wrong shape, which would stop the worker."""
+        handle = super().create_task_handler(promise=promise)
+
+        def guarded(message: Any) -> None:
+            try:
+                handle(message)
+            except (TypeError, ValueError, LookupError, AttributeError) as exc:
+                set_message_aside(message, f"malformed task message: {type(exc).__name__}")
+
+        return guarded
