@@ -1,0 +1,140 @@
+"""``mailqueue send``: one mail from options, one from an ``.eml`` file, or a mailing from CSV."""
+
+import email
+import email.utils
+import sys
+from email.message import Message
+from pathlib import Path
+
+import click
+
+from mailqueue.enqueuing import enqueue
+from mailqueue.errors import BadHeaderError
+from mailqueue.message import EmailMessage, EmailMultiAlternatives
+from mailqueue.raw import RawMessage
+
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+@click.command("send")
+@click.option("--to", multiple=True, metavar="ADDRESS", help="Recipient; may be repeated.")
+@click.option("--cc", multiple=True, metavar="ADDRESS", help="Carbon copy; may be repeated.")
+@click.option("--bcc", multiple=True, metavar="ADDRESS", help="Blind copy; may be repeated.")
+@click.option("--from", "sender", metavar="ADDRESS", help="Sender [DEFAULT_FROM_EMAIL].")
+@click.option("--reply-to", multiple=True, metavar="ADDRESS", help="Where answers go.")
+@click.option("--subject", default="", help="Subject; with --csv a Jinja2 template.")
+@click.option("--body", help="Text; - reads it from standard input.")
+@click.option("--html", type=_FILE, help="File with the HTML alternative.")
+@click.option("--attach", type=_FILE, multiple=True, help="File to attach; may be repeated.")
+@click.option("--eml", type=_FILE, help="Send this finished message as it is.")
+@click.option("--csv", "table", type=_FILE, help="Mailing: one mail per row, to column `email`.")
+@click.option("--template", type=_FILE, multiple=True, help="Mailing: Jinja2 body, .txt or .html.")
+@click.option("--skip", default=0, help="Mailing: rows to leave out at the beginning.")
+@click.option("--delimiter", default=",", help="Mailing: what separates columns.")
+def command(
+    to: tuple[str, ...],
+    cc: tuple[str, ...],
+    bcc: tuple[str, ...],
+    sender: str | None,
+    reply_to: tuple[str, ...],
+    subject: str,
+    body: str | None,
+    html: Path | None,
+    attach: tuple[Path, ...],
+    eml: Path | None,
+    table: Path | None,
+    template: tuple[Path, ...],
+    skip: int,
+    delimiter: str,
+) -> None:
+    r"""Put mail into the queue; prints the id of each message.
+
+    \b
+    mailqueue send --to ann@example.com --subject Hello --body "Good morning"
+    mailqueue send --to ann@example.com --eml letter.eml
+    mailqueue send --csv people.csv --template letter.txt --subject "Dear {{ name }}"
+    """
+    _usage(to, body, html, eml, table, template)
+    if table is not None:
+        from mailqueue.cli.mailing import send_mailing  # noqa: PLC0415 - needs an extra
+
+        send_mailing(
+            table, template, subject=subject, sender=sender, skip=skip, delimiter=delimiter
+        )
+        return
+    if eml is not None:
+        message: EmailMessage = _finished(eml, [*to, *cc, *bcc], sender)
+    else:
+        message = EmailMultiAlternatives(
+            subject, _text(body), sender, list(to), list(bcc), cc=list(cc), reply_to=list(reply_to)
+        )
+        if html is not None:
+            message.attach_alternative(_read_text(html), "text/html")
+        for path in attach:
+            message.attach_file(path)
+    try:
+        handles = enqueue(message)
+    except (ValueError, TypeError) as error:
+        if isinstance(error, BadHeaderError) or type(error) in {ValueError, TypeError}:
+            raise click.UsageError(str(error)) from error
+        raise
+    for handle in handles:
+        click.echo(handle.id)
+
+
+def _usage(
+    to: tuple[str, ...],
+    body: str | None,
+    html: Path | None,
+    eml: Path | None,
+    table: Path | None,
+    template: tuple[Path, ...],
+) -> None:
+    """Refuse combinations that have no meaning, before anything is read."""
+    if table is not None:
+        if not template:
+            raise click.UsageError("--csv needs --template, the body of each mail")
+        if to or eml or body or html:
+            raise click.UsageError("--csv takes recipients and bodies from its files")
+    elif template:
+        raise click.UsageError("--template needs --csv, the people to send to")
+    elif eml is not None:
+        if body or html:
+            raise click.UsageError("--eml sends a finished message; leave out --body and --html")
+    elif not to:
+        raise click.UsageError("--to is missing: who shall get the mail?")
+
+
+def _text(body: str | None) -> str:
+    return sys.stdin.read() if body == "-" else body or ""
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"{path} is not UTF-8 text: {error.reason}") from error
+
+
+def _finished(path: Path, recipients: list[str], sender: str | None) -> RawMessage:
+    """A message from a file; its own To, Cc and Bcc are the recipients unless others are given."""
+    parsed = email.message_from_bytes(path.read_bytes())
+    if not parsed.keys():
+        raise click.UsageError(f"{path} has no header lines; is it a message (RFC 5322)?")
+    recipients = recipients or _addresses(parsed, "To", "Cc", "Bcc")
+    if not recipients:
+        raise click.UsageError(f"{path} names no recipient; give one with --to")
+    from_ = [sender] if sender else _addresses(parsed, "From")
+    if not from_:
+        raise click.UsageError(f"{path} has no From; give one with --from")
+    del parsed["Bcc"]
+    message = RawMessage(parsed.as_bytes())
+    message.from_email = from_[0]
+    message.to = recipients
+    message.subject = " ".join(str(parsed["Subject"] or "").split())
+    return message
+
+
+def _addresses(parsed: Message, *names: str) -> list[str]:
+    values = [str(value) for name in names for value in parsed.get_all(name, [])]
+    return [address for _, address in email.utils.getaddresses(values) if address]

@@ -1,0 +1,1 @@
+"""``mailqueue demo``: the whole way of a mail on one machine, real from end to end."""
