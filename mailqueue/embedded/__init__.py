@@ -21,7 +21,8 @@ The races, and what decides them:
 - *The starter dies early:* the keeper finds ``users.lock`` free and stops the server.
 - *The keeper is killed:* the server lives on and holds ``server.lock`` by inheritance, so that a
   second server is impossible. The next call of ``url_for`` in any process starts a keeper, which
-  adopts the server and takes ``server.lock`` over when the server ends.
+  adopts the server and takes ``server.lock`` over when the server ends. Until such a call nobody
+  stops the server; its data is safe meanwhile.
 - *The server is killed:* the keeper starts it again, at most 5 times a minute.
 - *A server is adopted just as it shuts down:* a user may see its last answer. The keeper gets
   ``server.lock`` a moment later and starts a new server; clients reconnect.

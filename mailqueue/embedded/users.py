@@ -2,8 +2,6 @@
 
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -11,37 +9,11 @@ from typing import Final, NamedTuple
 
 from mailqueue.embedded import locks, paths, server
 from mailqueue.embedded.server import State
+from mailqueue.embedded.starting import JOIN_SECONDS, failure, start_keeper
 from mailqueue.errors import EmbeddedError
 
-_JOIN_SECONDS: Final = 15.0  # for a server that is just stopping, or starting
 _LOAD_SECONDS: Final = 120.0  # for one that says it is reading its data
 _POLL: Final = 0.01  # seconds
-_LOG_BYTES: Final = 1 << 20  # a longer log is put aside at the next start
-
-# What an interpreter and a server need to run. All else stays here: it may hold passwords.
-_ENVIRONMENT: Final = frozenset(
-    {
-        "DYLD_FALLBACK_LIBRARY_PATH",
-        "DYLD_LIBRARY_PATH",
-        "HOME",
-        "LANG",
-        "LANGUAGE",
-        "LC_ALL",
-        "LC_CTYPE",
-        "LD_LIBRARY_PATH",
-        "LOGNAME",
-        "PATH",
-        "PYTHONHOME",
-        "PYTHONNOUSERSITE",
-        "PYTHONPATH",
-        "PYTHONUSERBASE",
-        "TMPDIR",
-        "TZ",
-        "USER",
-        "VIRTUAL_ENV",
-        "__PYVENV_LAUNCHER__",
-    }
-)
 
 _logger = logging.getLogger("mailqueue.embedded")
 
@@ -112,9 +84,9 @@ def release(url: str) -> None:
 def _join(directory: Path) -> _Use:
     server.check_installed()
     paths.prepare(directory)
-    fd = locks.lock(directory / paths.USERS_LOCK, shared=True, seconds=_JOIN_SECONDS)
+    fd = locks.lock(directory / paths.USERS_LOCK, shared=True, seconds=JOIN_SECONDS)
     if fd is None:
-        raise _failure(directory, f"is stopping, and has not ended within {_JOIN_SECONDS:.0f} s")
+        raise failure(directory, f"is stopping, and has not ended within {JOIN_SECONDS:.0f} s")
     try:
         _ensure(directory, joining=True)
     except BaseException:
@@ -131,15 +103,15 @@ def _ensure(directory: Path, *, joining: bool = False) -> None:
     """
     socket = paths.socket_of(directory)
     start = time.monotonic()
-    limit = _JOIN_SECONDS
+    limit = JOIN_SECONDS
     started = False
     while True:
         fd = locks.try_lock(directory / paths.KEEPER_LOCK)
         if fd is not None:  # nobody looks after the server
             try:
                 if started:
-                    raise _failure(directory, "did not start")
-                _start_keeper(directory, socket, fd)
+                    raise failure(directory, "did not start")
+                start_keeper(directory, socket, fd)
                 started = True
             finally:
                 locks.close(fd)
@@ -151,50 +123,8 @@ def _ensure(directory: Path, *, joining: bool = False) -> None:
         if state is State.LOADING:
             limit = _LOAD_SECONDS
         if time.monotonic() - start > limit:
-            raise _failure(directory, f"does not answer at {socket} within {limit:.0f} s")
+            raise failure(directory, f"does not answer at {socket} within {limit:.0f} s")
         time.sleep(_POLL)
-
-
-def _start_keeper(directory: Path, socket: Path, lock: int) -> None:
-    """Start a keeper that inherits ``keeper.lock``; it has detached itself when this returns."""
-    if not sys.executable:
-        raise EmbeddedError(f"no Python interpreter to start the embedded Redis: {paths.REMEDY}")
-    binary = server.binary()
-    paths.prepare_socket(socket, directory)
-    log = directory / paths.LOG
-    if log.exists() and log.stat().st_size > _LOG_BYTES:
-        log.replace(log.with_suffix(".log.1"))
-    environment = {name: os.environ[name] for name in _ENVIRONMENT & os.environ.keys()}
-    # This package may be found through the working directory or an import hook, unlike there.
-    root = str(Path(__file__).parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), root]))
-    module = "mailqueue.embedded.keeper"
-    arguments = [os.fspath(directory), os.fspath(socket), os.fspath(binary), str(lock)]
-    mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    output = os.open(log, mode, 0o600)
-    try:
-        subprocess.run(  # noqa: S603 - our own module, no shell
-            [sys.executable, "-P", "-m", module, *arguments],
-            check=False,  # a failure shows as a free keeper.lock, with the reason in the log
-            cwd=directory,
-            env=environment,
-            pass_fds=(lock,),
-            start_new_session=True,  # Ctrl-C in the terminal is not for it
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            timeout=_JOIN_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        raise _failure(directory, "did not start in time") from None
-    finally:
-        os.close(output)
-
-
-def _failure(directory: Path, what: str) -> EmbeddedError:
-    words = server.last_words(directory)
-    log = f"\nThe end of {directory / paths.LOG}:\n{words}" if words else ""
-    return EmbeddedError(f"the embedded Redis in {directory} {what}: {paths.ELSEWHERE}{log}")
 
 
 def _new_mutex_in_child() -> None:
