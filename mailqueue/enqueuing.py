@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from mailqueue.batch import Encoded, cut
 from mailqueue.conf import get_settings
 from mailqueue.errors import EnqueueError
+from mailqueue.intake import check_message
 from mailqueue.packing import pack_message
 
 logger = logging.getLogger("mailqueue.enqueue")
@@ -47,6 +48,7 @@ def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> li
     for message in [messages] if hasattr(messages, "recipients") else messages:
         if not message.recipients():
             continue
+        check_message(message)
         envelope = pack_message(message, fail_silently=fail_silently)
         encoded.append(Encoded(envelope.id, envelope.encode()))
         handles.append(Handle(envelope.id, envelope.message_id))

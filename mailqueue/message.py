@@ -158,7 +158,7 @@ class EmailMessage:
         """
         settings = get_settings()
         encoding = self.encoding or settings.DEFAULT_CHARSET
-        headers = _Headers(self.extra_headers)
+        headers = HeaderOverrides(self.extra_headers)
         message = self._with_attachments(self._text(encoding), encoding)
 
         message["Subject"] = self.subject
@@ -356,7 +356,7 @@ class EmailMultiAlternatives(EmailMessage):
         return container
 
 
-class _Headers:
+class HeaderOverrides:
     """The ``headers`` of a message, found by name in any letter case."""
 
     def __init__(self, given: dict[str, Any]) -> None:

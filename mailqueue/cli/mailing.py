@@ -14,8 +14,8 @@ import click
 
 from mailqueue.enqueuing import enqueue
 from mailqueue.errors import ConfigurationError, EnqueueError
+from mailqueue.intake import check_message
 from mailqueue.message import EmailMultiAlternatives
-from mailqueue.packing import pack_message
 from mailqueue.progress import track
 
 _CHUNK = 500
@@ -42,7 +42,7 @@ def send_mailing(
     for number, row in track(rows, "checking"):
         try:
             message = letter.to(row)
-            pack_message(message)
+            check_message(message)
         except (ValueError, TypeError, letter.errors) as error:
             faults.append(f"row {number}: {error}")
         else:
