@@ -7,7 +7,7 @@ USE    := $(VENV)/.use
 DEV    := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench worker format clean
+.PHONY: help demo test check bench worker docs format clean
 
 help: ## Show these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: $(DEV) ## Compare with Django's own backend, side by side
 
 worker: $(USE) ## Run a worker with the settings of the environment
 	@$(BIN)/mailqueue worker --loglevel INFO
+
+docs: $(DEV) ## Write the settings table into the README
+	$(BIN)/python tests/support/settings_table.py
 
 format: $(DEV) ## Rewrite the code in its format
 	$(BIN)/ruff format

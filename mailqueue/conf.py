@@ -36,7 +36,7 @@ def configure(**values: Any) -> Settings:
     unknown = sorted(values.keys() - set(NAMES))
     if unknown:
         raise ConfigurationError(
-            f"unknown setting {unknown[0]!r}; docs/settings.md lists the names that exist"
+            f"unknown setting {unknown[0]!r}; the README lists the names that exist"
         )
     _validated(values, "mailqueue.configure()")
     _configured = {**_configured, **values}

@@ -1,6 +1,6 @@
 """What can be set: name, type, default and meaning of every setting, once.
 
-``Settings`` is the reference; the README's table and ``docs/settings.md`` are checked against it.
+``Settings`` is the reference; the table in the README is checked against it.
 Where the values come from is ``conf.py``'s business.
 """
 
