@@ -64,6 +64,9 @@ UNIQUE_HEADERS: Final = frozenset(
     }
 )
 
+#: Characters of a type's or charset's name (RFC 6838, section 4.2).
+MAX_NAME: Final = 127
+
 _DATE_HEADERS: Final = frozenset({"date", "resent-date"})
 _FREE_TEXT_HEADERS: Final = frozenset({"subject", "comments"})
 
@@ -95,8 +98,8 @@ def forbid_multi_line_headers(
     kind = name.lower()
     if kind in _DATE_HEADERS and isinstance(val, dt.datetime):
         val = format_datetime(val)
-    val = str(val)
-    check_header_value(name, val)
+    text = val = str(val)
+    check_header_value(name, text)
     encoding = encoding or get_settings().DEFAULT_CHARSET
     if kind == "subject" or not val.isascii():
         val = _encode(name, val, encoding)
@@ -107,7 +110,7 @@ def forbid_multi_line_headers(
                 f"Header lines can't be longer than {RFC5322_EMAIL_LINE_LENGTH_LIMIT} octets "
                 f"(header {name!r} cannot be folded at blanks)"
             )
-        val = _encoded_words(val, "utf-8", force=True)
+        val = _encoded_anyway(text)
     return name, val
 
 
@@ -163,7 +166,7 @@ def split_media_type(what: str, mimetype: Any) -> tuple[str, str]:
         BadHeaderError: It is not ``type/subtype`` of RFC 2045 tokens.
     """
     maintype, slash, subtype = str(mimetype).partition("/")
-    if not slash or not _TYPE.fullmatch(maintype):
+    if not slash or not _TYPE.fullmatch(maintype) or len(maintype) > MAX_NAME:
         raise BadHeaderError(
             f"{what} is not a media type (got {str(mimetype)!r} for 'Content-Type')"
         )
@@ -187,7 +190,7 @@ def check_charset(what: str, charset: str) -> None:
     Raises:
         BadHeaderError: ``what`` names the field in the text.
     """
-    if not _TYPE.fullmatch(charset):
+    if not _TYPE.fullmatch(charset) or len(charset) > MAX_NAME:
         raise BadHeaderError(f"{what} is not a charset (got {charset!r} for 'Content-Type')")
 
 
@@ -204,15 +207,17 @@ def _encode(name: str, val: str, encoding: str | Charset) -> str:
         ) from error
 
 
-def _encoded_words(val: str, encoding: str | Charset, *, force: bool = False) -> str:
-    if force:
-        charset = Charset("utf-8")
-        # The library leaves ASCII text alone, however long; declared as Base64 it is split.
-        pieces = (val[at : at + 40] for at in range(0, len(val), 40))
-        return "\n ".join(charset.header_encode(piece) for piece in pieces)
+def _encoded_words(val: str, encoding: str | Charset) -> str:
     encoded: str = Header(val, encoding).encode()
     # A charset made for bodies may have no way to write headers; raw octets are no alternative.
     return encoded if encoded.isascii() else str(Header(val, "utf-8").encode())
+
+
+def _encoded_anyway(text: str) -> str:
+    """Encode ASCII text, which the library would leave alone, in pieces that fit a line."""
+    charset = Charset("utf-8")
+    pieces = (text[at : at + 40] for at in range(0, len(text), 40))
+    return "\n ".join(charset.header_encode(piece) for piece in pieces)
 
 
 def _has_long_line(name: str, val: str) -> bool:

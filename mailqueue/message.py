@@ -158,7 +158,7 @@ class EmailMessage:
         """
         settings = get_settings()
         encoding = self.encoding or settings.DEFAULT_CHARSET
-        headers = HeaderOverrides(self.extra_headers)
+        headers = HeaderOverrides(self.extra_headers or {})
         message = self._with_attachments(self._text(encoding), encoding)
 
         message["Subject"] = self.subject
@@ -245,7 +245,7 @@ class EmailMessage:
             return SafeMIMEText(as_text(self.body), self.content_subtype, encoding)
 
     def _has_text(self) -> bool:
-        return bool(self.body)
+        return bool(as_text(self.body))
 
     def _with_attachments(
         self, text: SafeMIMEText | SafeMIMEMultipart, encoding: str | Charset
@@ -341,13 +341,13 @@ class EmailMultiAlternatives(EmailMessage):
         )
 
     def _has_text(self) -> bool:
-        return bool(self.body or self.alternatives)
+        return bool(self.alternatives) or super()._has_text()
 
     def _text(self, encoding: str | Charset) -> SafeMIMEText | SafeMIMEMultipart:
         if not self.alternatives:
             return super()._text(encoding)
         container = SafeMIMEMultipart(_subtype=self.alternative_subtype, encoding=encoding)
-        if self.body:
+        if super()._has_text():
             container.attach(super()._text(encoding))
         for number, (content, mimetype) in enumerate(self.alternatives, 1):
             what = f"alternative {number}"

@@ -19,7 +19,9 @@ from typing import Final
 from mailqueue.errors import BadHeaderError
 from mailqueue.headers import RFC5322_EMAIL_LINE_LENGTH_LIMIT as LIMIT
 from mailqueue.headers import check_header_name, check_header_value
+from mailqueue.mime import MIMEMixin
 
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _TOO_LONG: Final = re.compile(rb"[^\r\n]{%d}" % (LIMIT + 1))
 # A fold: a line break that a blank follows, so that the header goes on.
@@ -38,9 +40,7 @@ def serialise(message: Message) -> bytes:
         for name, value in part.items():
             check_header_name(name)
             check_header_value(name, _FOLD.sub("", str(value)))
-    out = BytesIO()
-    BytesGenerator(out, mangle_from_=False).flatten(message, linesep="\r\n")
-    data = out.getvalue()
+    data = _written(message)
     check(data, message.keys())
     return data
 
@@ -85,3 +85,14 @@ def check(data: bytes, names: list[str]) -> None:
             f"Line {number} of the message is longer than {LIMIT} octets (RFC 5322); attach such "
             f"parts as bytes, or let them be quoted-printable"
         )
+
+
+def _written(message: Message) -> bytes:
+    if isinstance(message, MIMEMixin):
+        return message.as_bytes(linesep="\r\n")
+    if type(message).as_bytes is not Message.as_bytes:
+        # It knows better how it is written: finished (perhaps signed) bytes, or another policy.
+        return _LINE_END.sub(b"\r\n", message.as_bytes())
+    out = BytesIO()
+    BytesGenerator(out, mangle_from_=False).flatten(message, linesep="\r\n")
+    return out.getvalue()

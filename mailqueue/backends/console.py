@@ -39,12 +39,14 @@ class EmailBackend(BaseEmailBackend):
         with self._lock:
             try:
                 opened = self.open()
-                for message in email_messages:
-                    self.write_message(message)
-                    self.stream.flush()
-                    count += 1
-                if opened:
-                    self.close()
+                try:
+                    for message in email_messages:
+                        self.write_message(message)
+                        self.stream.flush()
+                        count += 1
+                finally:
+                    if opened:
+                        self.close()
             except OSError:
                 if not self.fail_silently:
                     raise

@@ -3,7 +3,6 @@
 import itertools
 import os
 import time
-from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,9 +56,8 @@ class EmailBackend(ConsoleEmailBackend):
         """Open this instance's file, readable by its owner only: mail is private."""
         if self.stream is not None:
             return False
-        self.stream = FileIO(
-            self._get_filename(), "ab", opener=lambda path, flags: os.open(path, flags, 0o600)
-        )
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self.stream = os.fdopen(os.open(self._get_filename(), flags, 0o600), "ab")
         return True
 
     def close(self) -> None:
