@@ -1,7 +1,8 @@
 """``enqueue()``: from messages to envelopes to batches to the broker."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from mailqueue.batch import Encoded, cut
@@ -9,6 +10,8 @@ from mailqueue.conf import get_settings
 from mailqueue.errors import EnqueueError
 from mailqueue.intake import check_message
 from mailqueue.packing import pack_message
+
+Batches = Sequence[Sequence[Encoded]]
 
 logger = logging.getLogger("mailqueue.enqueue")
 
@@ -39,9 +42,6 @@ def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> li
         ValueError: A message could never be sent (``BadHeaderError``, an invalid address).
         ConfigurationError: A setting is wrong.
     """
-    # Imported here, and so Celery with it: a program that never sends mail never pays for it.
-    from mailqueue.publisher import get_publisher  # noqa: PLC0415
-
     settings = get_settings()
     handles: list[Handle] = []
     encoded: list[Encoded] = []
@@ -58,7 +58,7 @@ def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> li
         cut(encoded, size=settings.MAILQUEUE_BATCH_SIZE, max_bytes=settings.MAILQUEUE_BATCH_BYTES)
     )
     try:
-        get_publisher().publish(batches)
+        _publish(batches)
     except EnqueueError as error:
         if not fail_silently:
             raise
@@ -70,12 +70,33 @@ def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> li
     return handles
 
 
+def _to_broker(batches: Batches) -> None:
+    # Imported here, and so Celery with it: a program that never sends mail never pays for it.
+    from mailqueue.publisher import get_publisher  # noqa: PLC0415
+
+    get_publisher().publish(batches)
+
+
+_publish: Callable[[Batches], None] = _to_broker
+
+
+@contextmanager
+def published_by(publish: Callable[[Batches], None]) -> Iterator[None]:
+    """Let something else take the broker's place, for this process; see ``mailqueue.testing``."""
+    global _publish  # noqa: PLW0603 - the process has one broker, and so one stand-in
+    before, _publish = _publish, publish
+    try:
+        yield
+    finally:
+        _publish = before
+
+
 def warm_up() -> None:
     """Import Celery and connect to the broker now, not with the first mail (60 to 70 ms).
 
     For a web application's start-up, after any fork. Raises ``EnqueueError`` when the broker
     does not answer.
     """
-    from mailqueue.publisher import get_publisher  # noqa: PLC0415 - as above
+    from mailqueue.publisher import get_publisher  # noqa: PLC0415 - as in ``_to_broker``
 
     get_publisher().warm()
