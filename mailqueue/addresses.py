@@ -64,15 +64,22 @@ def sanitize_address(addr: Any, encoding: str | Charset) -> str:
 def sanitize_address_list(value: str, encoding: str | Charset) -> str:
     """Return the comma-separated addresses of a header, each in the form that the header takes.
 
+    Comments become part of the name, as ``Ünal (Sales) <u@example.com>`` is meant.
+
     Raises:
         ValueError: One of them is not an address with a domain.
     """
     _refuse_control_characters(value)
     sanitized = []
     for text in split_addresses(value):
-        mailbox = _parse_one(text)
+        comments: list[str] = []
+        mailbox = _parse_one(text, comments)
         if not mailbox.domain:
             raise ValueError(f'Invalid address "{mailbox.local}"')
+        if comments:
+            noted = " ".join(comments)
+            name = f"{mailbox.name} ({noted})" if mailbox.name else noted
+            mailbox = mailbox._replace(name=name)
         sanitized.append(_format(mailbox, encoding))
     return ", ".join(sanitized)
 
@@ -188,8 +195,8 @@ def _from_pair(name: str, address: str) -> Mailbox:
     return Mailbox(name, local, domain)
 
 
-def _parse_one(addr: str) -> Mailbox:
-    mailbox, end = _parse(addr)
+def _parse_one(addr: str, comments: list[str] | None = None) -> Mailbox:
+    mailbox, end = _parse(addr, [] if comments is None else comments)
     if end < len(addr):
         if addr[end] == "@":
             raise ValueError(f'Invalid address "{addr}"')
@@ -197,32 +204,32 @@ def _parse_one(addr: str) -> Mailbox:
     return mailbox
 
 
-def _parse(text: str) -> tuple[Mailbox, int]:
-    """Read one mailbox from the start of ``text``; tell where it ends."""
-    words, end = _read_words(text, 0)
+def _parse(text: str, comments: list[str]) -> tuple[Mailbox, int]:
+    """Read one mailbox from the start of ``text``; tell where it ends, collect its comments."""
+    words, end = _read_words(text, 0, comments)
     name = ""
     bracketed = text[end : end + 1] == "<"
     if bracketed:
         name = words
-        words, end = _read_words(text, end + 1)
+        words, end = _read_words(text, end + 1, comments)
     if not words:
         raise ValueError(f'Invalid address "{text}"')
     domain = ""
     if text[end : end + 1] == "@":
-        domain, end = _read_domain(text, end + 1)
+        domain, end = _read_domain(text, end + 1, comments)
     if bracketed:
         if text[end : end + 1] != ">":
             raise ValueError(f'Invalid address "{text}"')
-        end = _skip(text, end + 1)
+        end = _skip(text, end + 1, comments)
     return Mailbox(name, words, domain), end
 
 
-def _read_words(text: str, position: int) -> tuple[str, int]:
+def _read_words(text: str, position: int, comments: list[str]) -> tuple[str, int]:
     """Read atoms, quoted strings and dots; blanks between two words become one."""
     read = ""
     after_dot = True
     while True:
-        before, position = position, _skip(text, position)
+        before, position = position, _skip(text, position, comments)
         blank = " " if position > before and not after_dot else ""
         if found := _QUOTED.match(text, position):
             read += blank + _unquote(found[1])
@@ -240,19 +247,19 @@ def _read_words(text: str, position: int) -> tuple[str, int]:
         position = found.end()
 
 
-def _read_domain(text: str, start: int) -> tuple[str, int]:
-    position = _skip(text, start)
+def _read_domain(text: str, start: int, comments: list[str]) -> tuple[str, int]:
+    position = _skip(text, start, comments)
     found = _LITERAL.match(text, position) or _DOT_ATOM.match(text, position)
     if not found or text[found.end() : found.end() + 1] == ".":
         raise ValueError(f'Invalid address "{text}"')
-    return found[0], _skip(text, found.end())
+    return found[0], _skip(text, found.end(), comments)
 
 
 def _unquote(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text)
 
 
-def _skip(text: str, position: int) -> int:
+def _skip(text: str, position: int, comments: list[str]) -> int:
     """Step over blanks and comments (CFWS)."""
     while True:
         if blank := _SPACE.match(text, position):
@@ -261,6 +268,7 @@ def _skip(text: str, position: int) -> int:
             after = _after_comment(text, position)
             if after == len(text) and text[-1] != ")":
                 raise ValueError(f'Invalid address "{text}"')
+            comments.append(_unquote(text[position + 1 : after - 1]))
             position = after
         else:
             return position

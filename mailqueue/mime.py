@@ -228,8 +228,9 @@ def _encode_text(text: str, charset: str) -> bytes:
         raise UnicodeEncodeError(
             error.encoding, error.object, error.start, error.end, f"{error.reason} (in the text)"
         ) from None
-    except LookupError as error:
-        raise ValueError(f"encoding: there is no charset {charset!r}") from error
+    except (LookupError, UnicodeError) as error:
+        # Some codecs of Python are no charsets at all: idna, base64, rot13 …
+        raise ValueError(f"encoding: {charset!r} is no charset for mail: {error}") from error
 
 
 def _sendable(charset: Charset, payload: bytes) -> Charset:
