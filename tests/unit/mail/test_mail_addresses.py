@@ -89,7 +89,7 @@ def test_lists():
     with pytest.raises(ValueError, match="Invalid address"):
         sanitize_address_list("a@b.org, é", "utf-8")
     assert sanitize_address_list("Ann (Sales) <a@b.org>, c@d.org (Ünal)", "utf-8") == (
-        '"Ann (Sales)" <a@b.org>, =?utf-8?q?=C3=9Cnal?= <c@d.org>'
+        '"Ann (Sales)" <a@b.org>, =?utf-8?b?w5xuYWw=?= <c@d.org>'
     )
 
 
