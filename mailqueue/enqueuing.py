@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from email.message import Message
 from typing import Any, NamedTuple
 
 from mailqueue.batch import Encoded, cut
 from mailqueue.conf import get_settings
+from mailqueue.conversion import from_standard, is_message
 from mailqueue.errors import EnqueueError
 from mailqueue.intake import check_message
 from mailqueue.packing import pack_message
@@ -29,7 +31,8 @@ def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> li
     """Put messages into the queue and return a handle for each, in order.
 
     Args:
-        messages: One message or an iterable of them, ours or Django's. All are checked and
+        messages: One message or an iterable of them: ours, Django's, or the standard library's
+            (``email.message.EmailMessage``). All are checked and
             encoded before the first is published, so bad input enqueues nothing. Those without
             a recipient are left out, as ``send()`` does.
         fail_silently: Log a broker that cannot be reached and return the handles of what it took
@@ -45,7 +48,8 @@ def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> li
     settings = get_settings()
     handles: list[Handle] = []
     encoded: list[Encoded] = []
-    for message in [messages] if hasattr(messages, "recipients") else messages:
+    for given in [messages] if is_message(messages) else messages:
+        message: Any = from_standard(given) if isinstance(given, Message) else given
         if not message.recipients():
             continue
         check_message(message)

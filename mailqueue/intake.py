@@ -79,7 +79,8 @@ def _check_addresses(name: str, value: Any, encoding: str) -> None:
 
 def _check_parts(message: Any) -> None:
     check_subtype("content_subtype", message.content_subtype)
-    check_subtype("mixed_subtype", message.mixed_subtype)
+    # Django has none from 6.0 on.
+    check_subtype("mixed_subtype", getattr(message, "mixed_subtype", "mixed"))
     for number, attachment in enumerate(message.attachments, 1):
         if isinstance(attachment, Part):
             continue

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from mailqueue.conversion import is_for_django, to_django
 from mailqueue.envelope import Envelope
 from mailqueue.packing import unpack_message
 from worker.outcomes import Outcome, Status
@@ -56,7 +57,7 @@ def deliver_batch(
 
 def _send(envelope: Envelope, backend: Any) -> tuple[Outcome, bool]:
     try:
-        message = unpack_message(envelope)
+        message = to_django(envelope) if is_for_django(backend) else unpack_message(envelope)
         count = backend.send_messages([message])
     except Exception as error:  # noqa: BLE001 - judged, never swallowed
         return judge(error)
