@@ -108,19 +108,21 @@ def _django_settings() -> Any:
 
 
 _MISSING: Final = object()
+_DJANGOS_DEFAULT: Final = "django.core.mail.backends.smtp.EmailBackend"
 
 
 def _over_django(conf: Any, base: Settings) -> Settings:
     """Django's live values over ``base``; ``configure()`` stays on top.
 
     Django's own settings are taken as they are (its checks and error texts are its own); ours are
-    validated. A default that Django merely inherits for ``EMAIL_BACKEND`` does not count: calling
-    ``mailqueue.send_mail`` means the queue unless somebody said otherwise.
+    validated. Django's own default for ``EMAIL_BACKEND`` does not count: calling
+    ``mailqueue.send_mail`` means the queue unless somebody said otherwise. Somebody may have done
+    so by plain assignment, as Django's test runner does, which ``is_overridden()`` misses.
     """
     global _from_django  # noqa: PLW0603 - cache, keyed by the raw values
     raw = tuple(getattr(conf, name, _MISSING) for name in NAMES)
-    if not conf.is_overridden("EMAIL_BACKEND"):
-        at = NAMES.index("EMAIL_BACKEND")
+    at = NAMES.index("EMAIL_BACKEND")
+    if raw[at] == _DJANGOS_DEFAULT and not conf.is_overridden("EMAIL_BACKEND"):
         raw = (*raw[:at], _MISSING, *raw[at + 1 :])
     if _from_django is not None and _from_django[0] == raw:
         return _from_django[1]

@@ -1,8 +1,9 @@
-"""What is checked of a message before it enters the queue.
+"""What is checked of a message before it enters the queue, and again when it has left it.
 
 A mail that could never be sent is refused here, in the caller's stack, where a contact form can
-still answer. The rules are those of ``headers.py`` and ``addresses.py``, which hold again when the
-worker builds the message; here they are applied without building it, which costs a tenth.
+still answer; and a payload from the queue is untrusted input, whichever backend will get it. The
+rules are those of ``headers.py`` and ``addresses.py``, which hold again when our backends build the
+message; here they are applied without building it, which costs a tenth.
 """
 
 import re
@@ -18,6 +19,8 @@ from mailqueue.headers import (
     split_media_type,
 )
 from mailqueue.message import HeaderOverrides
+from mailqueue.raw import RawMessage
+from mailqueue.wire import serialise
 
 #: The everyday address, known to be fine without parsing (RFC 5321: 64 octets, then 255).
 _PLAIN_ADDRESS: Final = re.compile(
@@ -37,7 +40,9 @@ def check_message(message: Any) -> None:
         TypeError: An address attribute or header holds what it must not.
     """
     encoding = message.encoding or get_settings().DEFAULT_CHARSET
-    if isinstance(encoding, str) and encoding.lower() in {"utf-8", "utf8"}:
+    if isinstance(message, RawMessage):
+        serialise(message.message())
+    elif isinstance(encoding, str) and encoding.lower() in {"utf-8", "utf8"}:
         _check_headers(message, encoding)
         _check_parts(message)
     else:

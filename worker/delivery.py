@@ -7,6 +7,7 @@ from typing import Any
 
 from mailqueue.conversion import is_for_django, to_django
 from mailqueue.envelope import Envelope
+from mailqueue.intake import check_message
 from mailqueue.packing import unpack_message
 from worker.outcomes import Outcome, Status
 from worker.policy import describe, is_temporary, judge, reply
@@ -57,7 +58,10 @@ def deliver_batch(
 
 def _send(envelope: Envelope, backend: Any) -> tuple[Outcome, bool]:
     try:
-        message = to_django(envelope) if is_for_django(backend) else unpack_message(envelope)
+        message = unpack_message(envelope)
+        check_message(message)
+        if is_for_django(backend):
+            message = to_django(envelope)
         count = backend.send_messages([message])
     except Exception as error:  # noqa: BLE001 - judged, never swallowed
         return judge(error)
