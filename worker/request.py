@@ -22,17 +22,15 @@ class Request(request.Request):
         """
         if not return_ok:
             exc = getattr(exc_info.exception, "exc", exc_info.exception)
-            if not isinstance(exc, WorkerLostError):
+            retries = self._context.retries  # type: ignore[attr-defined]  # missing in its stubs
+            if not isinstance(exc, WorkerLostError | SystemExit | KeyboardInterrupt):
                 if isinstance(exc, ValueError | TypeError | LookupError):
-                    set_aside(self._payload(), f"payload not understood: {type(exc).__name__}")
-            elif self._retries >= (self.task.max_retries or 0):
-                set_aside(self._payload(), f"its worker process died {self._retries + 1} times")
+                    set_aside(self._text(), f"payload not understood: {type(exc).__name__}")
+            elif retries >= (self.task.max_retries or 0):
+                set_aside(self._text(), f"its worker process died {retries + 1} times")
         super().on_failure(exc_info, send_failed_event, return_ok)
 
-    @property
-    def _retries(self) -> int:
-        return int(self._context.retries)  # type: ignore[attr-defined]  # missing in its stubs
-
-    def _payload(self) -> Any:
+    def _text(self) -> Any:
+        # Not ``_payload``: Celery has an attribute of this name.
         body = self.body
         return body.decode("utf-8", "backslashreplace") if isinstance(body, bytes) else body

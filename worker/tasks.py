@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from celery import Task
 from celery.exceptions import Reject, Retry
 from redis.exceptions import RedisError
 
@@ -43,8 +44,19 @@ _PAUSE: Final = 1.0
 _FAILURES_SHOWN: Final = 20
 
 
+class Deliver(Task):  # type: ignore[type-arg]  # untyped in its stubs
+    """The task's class, which keeps content out of headers."""
+
+    def signature_from_request(self, request: Any = None, *args: Any, **options: Any) -> Any:
+        """Celery publishes this for a batch whose process died; its repr would copy the mail."""
+        about: Any = request or self.request
+        shown = {"argsrepr": about.argsrepr or "", "kwargsrepr": "{}"}
+        return super().signature_from_request(request, *args, **(options | shown))
+
+
 @app.task(
     name=DELIVER,
+    base=Deliver,
     bind=True,
     # A batch whose process is killed again and again is not given out for ever.
     retry_on_worker_lost=True,
@@ -88,6 +100,8 @@ class Run:
     #: Not attempted.
     untried: list[Envelope] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    #: Why nothing could be tried.
+    away: str = ""
 
 
 def _deliver(run: Run) -> None:
@@ -113,13 +127,14 @@ def _settle(run: Run, envelope: Envelope, outcome: Outcome) -> None:
     match outcome.status:
         case Status.UNTRIED:
             run.untried.append(envelope)
+            run.away = run.away or without_addresses(outcome.detail)
         case Status.DEFERRED if run.attempts < MAX_ATTEMPTS:
             run.again.append(envelope)
         case Status.DEFERRED | Status.BOUNCED:
             reason: Reason = "bounced" if outcome.status is Status.BOUNCED else "gave up"
             keep_message(envelope, reason, outcome.detail, run.attempts)
             if not envelope.fail_silently:
-                run.failures.append(f"{envelope.id} {outcome.detail}")
+                run.failures.append(f"{envelope.id} {_shown(outcome)}")
 
 
 def _publish_what_is_left(task: Any, run: Run) -> None:
@@ -134,7 +149,8 @@ def _publish_what_is_left(task: Any, run: Run) -> None:
             retries=run.attempts - 1,
             same=True,
         )
-        raise Retry(f"{len(run.untried)} messages wait for the server", when=_when(CONNECT_DELAY))
+        text = f"{len(run.untried)} messages wait for the server ({run.away})"
+        raise Retry(text, when=_when(CONNECT_DELAY))
     if run.untried:
         # A task of their own: what is wrong with a deferred message must not hold up the rest.
         _publish(task, run.untried, delay=0, retries=run.attempts - 1)
@@ -160,13 +176,6 @@ def _decoded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Envelope]:
         except DecodeError as error:
             set_aside(document, str(error))
     return envelopes
-
-
-def _only(envelope: Envelope, outcome: Outcome) -> Envelope:
-    return Envelope(
-        **{name: getattr(envelope, name) for name in Envelope.__struct_fields__}
-        | {"recipients": outcome.recipients}
-    )
 
 
 def _publish(
@@ -197,15 +206,24 @@ def _publish(
 
 
 def _failure_text(failures: list[str]) -> str:
-    shown = "; ".join(without_addresses(failure) for failure in failures[:_FAILURES_SHOWN])
+    shown = "; ".join(failures[:_FAILURES_SHOWN])
     more = len(failures) - _FAILURES_SHOWN
     rest = f"; and {more} more" if more > 0 else ""
     return f"{len(failures)} messages not sent: {shown}{rest}"
+
+
+def _shown(outcome: Outcome) -> str:
+    """What logs and Flower may show: a server's reply without addresses, or why none was asked.
+
+    An error about the message itself quotes it; of that, the type has to do.
+    """
+    if outcome.status is Status.BOUNCED and not outcome.detail[:3].isdigit():
+        return f"{outcome.detail.partition(':')[0]}, explained in the failed store"
+    return without_addresses(outcome.detail)
 
 
 def _log(envelope: Envelope, outcome: Outcome) -> None:
     if outcome.status is Status.SENT:
         logger.debug("sent %s", envelope.id)
     elif outcome.status is not Status.UNTRIED:
-        detail = without_addresses(outcome.detail)
-        logger.warning("%s %s: %s", outcome.status, envelope.id, detail)
+        logger.warning("%s %s: %s", outcome.status, envelope.id, _shown(outcome))

@@ -134,6 +134,7 @@ def _smtp(settings: Settings) -> str:
         offered = " ".join(sorted(feature.upper() for feature in server.esmtp_features))
     finally:
         backend.close()
-    login = f"logged in as {settings.EMAIL_HOST_USER}" if settings.EMAIL_HOST_USER else "no login"
+    user = settings.EMAIL_HOST_USER
+    login = f"logged in as {user}" if user and settings.EMAIL_HOST_PASSWORD else "no login"
     where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
     return f"{where}, {login}, offers {offered or 'no extensions'}"

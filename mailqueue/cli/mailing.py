@@ -43,7 +43,7 @@ def send_mailing(
         try:
             message = letter.to(row)
             check_message(message)
-        except (ValueError, TypeError, letter.errors) as error:
+        except Exception as error:  # noqa: BLE001 - a template may raise anything
             faults.append(f"row {number}: {error}")
         else:
             messages.append(message)
@@ -91,7 +91,6 @@ class _Letter:
             raise ConfigurationError(
                 "--template needs Jinja2: pip install 'mailqueue[csv]'"
             ) from error
-        self.errors: Any = jinja2.TemplateError
         self._sender = sender
         text = SandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
         html = text.overlay(autoescape=True)
@@ -100,7 +99,10 @@ class _Letter:
         try:
             self._subject = text.from_string(subject)
             for path in paths:
-                if ".htm" in path.name.lower():
+                is_html = ".htm" in path.name.lower()
+                if (self._html if is_html else self._text) is not None:
+                    raise click.UsageError(f"{path}: there already is a template of this kind")
+                if is_html:
                     self._html = html.from_string(path.read_text("utf-8"))
                 else:
                     self._text = text.from_string(path.read_text("utf-8"))

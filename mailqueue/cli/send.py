@@ -1,19 +1,28 @@
 """``mailqueue send``: one mail from options, one from an ``.eml`` file, or a mailing from CSV."""
 
 import email
-import email.utils
+import re
 import sys
 from email.message import Message
 from pathlib import Path
+from typing import Final
 
 import click
 
+from mailqueue.addresses import split_addresses
 from mailqueue.enqueuing import enqueue
-from mailqueue.errors import BadHeaderError
+from mailqueue.errors import ConfigurationError, EnqueueError
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
 from mailqueue.raw import RawMessage
+from mailqueue.wire import serialise
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+#: A header with its folded lines; an mbox's first line, which is none, besides.
+_HIDDEN: Final = re.compile(
+    rb"^(?:>?From [^\n]*|(?:Resent-)?Bcc[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*)\n",
+    re.IGNORECASE | re.MULTILINE,
+)
 
 
 @click.command("send")
@@ -29,7 +38,9 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option("--eml", type=_FILE, help="Send this finished message as it is.")
 @click.option("--csv", "table", type=_FILE, help="Mailing: one mail per row, to column `email`.")
 @click.option("--template", type=_FILE, multiple=True, help="Mailing: Jinja2 body, .txt or .html.")
-@click.option("--skip", default=0, help="Mailing: rows to leave out at the beginning.")
+@click.option(
+    "--skip", type=click.IntRange(0), default=0, help="Mailing: rows to leave out at the beginning."
+)
 @click.option("--delimiter", default=",", help="Mailing: what separates columns.")
 def command(
     to: tuple[str, ...],
@@ -54,7 +65,7 @@ def command(
     mailqueue send --to ann@example.com --eml letter.eml
     mailqueue send --csv people.csv --template letter.txt --subject "Dear {{ name }}"
     """
-    _usage(to, body, html, eml, table, template)
+    _usage()
     if table is not None:
         from mailqueue.cli.mailing import send_mailing  # noqa: PLC0415 - needs an extra
 
@@ -74,35 +85,37 @@ def command(
             message.attach_file(path)
     try:
         handles = enqueue(message)
+    except (ConfigurationError, EnqueueError):
+        raise  # failed, but not by what was typed
     except (ValueError, TypeError) as error:
-        if isinstance(error, BadHeaderError) or type(error) in {ValueError, TypeError}:
-            raise click.UsageError(str(error)) from error
-        raise
+        raise click.UsageError(str(error)) from error
     for handle in handles:
         click.echo(handle.id)
 
 
-def _usage(
-    to: tuple[str, ...],
-    body: str | None,
-    html: Path | None,
-    eml: Path | None,
-    table: Path | None,
-    template: tuple[Path, ...],
-) -> None:
+def _usage() -> None:
     """Refuse combinations that have no meaning, before anything is read."""
-    if table is not None:
-        if not template:
+    context = click.get_current_context()
+    given = {name for name, value in context.params.items() if value}
+    if "table" in given:
+        allowed = {"table", "template", "subject", "sender", "skip", "delimiter"}
+        _only(given, allowed, "--csv takes recipients and bodies from its files")
+        if "template" not in given:
             raise click.UsageError("--csv needs --template, the body of each mail")
-        if to or eml or body or html:
-            raise click.UsageError("--csv takes recipients and bodies from its files")
-    elif template:
+    elif "template" in given:
         raise click.UsageError("--template needs --csv, the people to send to")
-    elif eml is not None:
-        if body or html:
-            raise click.UsageError("--eml sends a finished message; leave out --body and --html")
-    elif not to:
+    elif "eml" in given:
+        allowed = {"eml", "to", "cc", "bcc", "sender", "delimiter"}
+        _only(given, allowed, "--eml sends a finished message")
+    elif not given & {"to", "cc", "bcc"}:
         raise click.UsageError("--to is missing: who shall get the mail?")
+
+
+def _only(given: set[str], allowed: set[str], why: str) -> None:
+    parameters = click.get_current_context().command.params
+    extra = [option.opts[0] for option in parameters if option.name in given - allowed]
+    if extra:
+        raise click.UsageError(f"{why}; leave out {', '.join(extra)}")
 
 
 def _text(body: str | None) -> str:
@@ -118,7 +131,8 @@ def _read_text(path: Path) -> str:
 
 def _finished(path: Path, recipients: list[str], sender: str | None) -> RawMessage:
     """A message from a file; its own To, Cc and Bcc are the recipients unless others are given."""
-    parsed = email.message_from_bytes(path.read_bytes())
+    data = _LINE_END.sub(b"\n", path.read_bytes())
+    parsed = email.message_from_bytes(data)
     if not parsed.keys():
         raise click.UsageError(f"{path} has no header lines; is it a message (RFC 5322)?")
     recipients = recipients or _addresses(parsed, "To", "Cc", "Bcc")
@@ -127,14 +141,21 @@ def _finished(path: Path, recipients: list[str], sender: str | None) -> RawMessa
     from_ = [sender] if sender else _addresses(parsed, "From")
     if not from_:
         raise click.UsageError(f"{path} has no From; give one with --from")
-    del parsed["Bcc"]
-    message = RawMessage(parsed.as_bytes())
+    head, blank, body = data.partition(b"\n\n")
+    # The bytes themselves, not a message built anew: that would break its signature.
+    message = RawMessage(_HIDDEN.sub(b"", head + b"\n") + blank[1:] + body)
     message.from_email = from_[0]
     message.to = recipients
     message.subject = " ".join(str(parsed["Subject"] or "").split())
+    try:
+        serialise(message.message())
+    except ValueError as error:
+        raise click.UsageError(f"{path} cannot be sent as it is: {error}") from error
     return message
 
 
 def _addresses(parsed: Message, *names: str) -> list[str]:
-    values = [str(value) for name in names for value in parsed.get_all(name, [])]
-    return [address for _, address in email.utils.getaddresses(values) if address]
+    """Addresses of these headers as they stand there; an empty group (``hidden:;``) has none."""
+    values = [" ".join(str(v).split()) for name in names for v in parsed.get_all(name, [])]
+    found = [address for value in values for address in split_addresses(value)]
+    return [address for address in found if not address.endswith(":;")]

@@ -1,0 +1,218 @@
+"""``mailqueue check``: what it finds with real servers, and what it advises."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from aiosmtpd.smtp import AuthResult
+from click.testing import CliRunner
+from support.brokers import free_port
+from support.processes import environment
+from support.smtp import SmtpServer
+
+from mailqueue import conf
+from mailqueue.cli import main
+from mailqueue.envelope import VERSION, Envelope
+from mailqueue.failed import keep_message
+
+PASSWORD = "hunter2-secret"
+
+
+class Check:
+    """Runs ``mailqueue check`` with these settings, as in a pipe."""
+
+    def __init__(self, monkeypatch, settings) -> None:
+        self._monkeypatch = monkeypatch
+        self._settings = settings
+
+    def __call__(self, **changes):
+        for name, value in (self._settings | changes).items():
+            self._monkeypatch.setenv(name, str(value))
+        conf.reset()
+        result = CliRunner().invoke(main, ["check"])
+        assert "Traceback" not in result.output
+        assert PASSWORD not in result.output
+        return result
+
+
+@pytest.fixture
+def settings(redis_settings, smtp):
+    return redis_settings | {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(smtp.port)}
+
+
+@pytest.fixture
+def check(monkeypatch, settings):
+    return Check(monkeypatch, settings)
+
+
+def line(output: str, what: str, level: str = "") -> str:
+    """The one line of the report about this."""
+    found = [
+        text for text in output.splitlines() if re.match(rf"{level or '[a-zA-Z]+'} +{what} ", text)
+    ]
+    assert len(found) == 1, output
+    return found[0]
+
+
+def test_everything_in_order_exits_0_and_says_what_was_found(check, settings, redis_server):
+    result = check()
+    assert result.exit_code == 0, result.output
+    assert "FAIL" not in result.output
+    assert re.search(r"mailqueue \d.*celery \d.*kombu \d.*redis \d.*Python 3", result.output)
+    assert settings["MAILQUEUE_QUEUE"] in line(result.output, "broker", "ok")
+    assert f"127.0.0.1:{redis_server.port}" in line(result.output, "broker", "ok")
+    assert "version" in line(result.output, "state store")
+    assert "empty" in line(result.output, "failed store", "ok")
+    smtp = line(result.output, "SMTP", "ok")
+    assert settings["EMAIL_PORT"] in smtp
+    assert "no login" in smtp
+    assert "SMTPUTF8" in smtp
+
+
+def test_each_kind_of_broker_is_reached(broker, smtp, monkeypatch):
+    check = Check(monkeypatch, broker | {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(smtp.port)})
+    result = check()
+    assert result.exit_code == 0, result.output
+    assert "guest:guest" not in result.output
+    assert line(result.output, "broker", "ok")
+
+
+def test_a_redis_that_forgets_at_a_crash_is_worth_a_warning_with_its_remedy(check):
+    # The tests' own server keeps nothing.
+    found = line(check().output, "state store", "warn")
+    assert "appendonly yes" in found
+
+
+def test_a_broker_that_is_down_fails_with_its_address_and_a_remedy(check):
+    port = free_port()
+    result = check(MAILQUEUE_BROKER_URL=f"redis://user:{PASSWORD}@127.0.0.1:{port}/0")
+    assert result.exit_code == 1
+    assert f"127.0.0.1:{port}" in line(result.output, "broker", "FAIL")
+    assert "MAILQUEUE_BROKER_URL" in line(result.output, "broker", "FAIL")
+    assert line(result.output, "state store", "FAIL")
+    assert line(result.output, "SMTP", "ok")
+
+
+def test_a_state_store_that_is_down_fails_and_the_broker_does_not(check):
+    result = check(MAILQUEUE_REDIS_URL=f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0")
+    assert result.exit_code == 1
+    assert line(result.output, "broker", "ok")
+    assert "MAILQUEUE_REDIS_URL" in line(result.output, "state store", "FAIL")
+
+
+def test_rabbitmq_without_a_state_store_is_a_fatal_contradiction(check):
+    result = check(MAILQUEUE_BROKER_URL=f"amqp://guest:{PASSWORD}@127.0.0.1:{free_port()}//")
+    assert result.exit_code == 1
+    assert "set MAILQUEUE_REDIS_URL" in line(result.output, "settings", "FAIL")
+    assert line(result.output, "broker", "FAIL")
+
+
+def test_an_smtp_server_that_is_down_fails_with_a_remedy(check):
+    result = check(EMAIL_PORT=free_port())
+    assert result.exit_code == 1
+    assert "EMAIL_HOST" in line(result.output, "SMTP", "FAIL")
+    assert line(result.output, "broker", "ok")
+
+
+def authenticator(server, session, envelope, mechanism, data):
+    good = (data.login, data.password) == (b"ann", PASSWORD.encode())
+    return AuthResult(success=good, handled=False)
+
+
+@pytest.fixture
+def smtp_with_login():
+    with SmtpServer(
+        authenticator=authenticator, auth_required=True, auth_require_tls=False
+    ) as server:
+        yield server
+
+
+def test_the_login_is_tried_as_the_worker_would(check, smtp_with_login):
+    login = {"EMAIL_PORT": smtp_with_login.port, "EMAIL_HOST_USER": "ann"}
+    good = check(**login, EMAIL_HOST_PASSWORD=PASSWORD)
+    assert good.exit_code == 0, good.output
+    assert "logged in as ann" in line(good.output, "SMTP", "ok")
+
+
+def test_a_wrong_login_fails_with_the_reply_and_a_remedy(check, smtp_with_login):
+    login = {"EMAIL_PORT": smtp_with_login.port, "EMAIL_HOST_USER": "ann"}
+    bad = check(**login, EMAIL_HOST_PASSWORD=f"wrong-{PASSWORD}")
+    assert bad.exit_code == 1
+    found = line(bad.output, "SMTP", "FAIL")
+    assert "535" in found
+    assert "login" in found
+
+
+def test_a_server_without_starttls_fails_where_it_is_asked_for(check):
+    result = check(EMAIL_USE_TLS="true")
+    assert result.exit_code == 1
+    assert "STARTTLS" in line(result.output, "SMTP", "FAIL")
+
+
+def test_settings_that_contradict_each_other_are_listed_with_their_remedies(check):
+    result = check(
+        EMAIL_USE_TLS="true",
+        EMAIL_USE_SSL="true",
+        EMAIL_HOST_USER="ann",
+        EMAIL_TIMEOUT="100",
+        EMAIL_BACKEND="mailqueue.backends.console.EmailBackend",
+    )
+    assert result.exit_code == 1
+    assert "EMAIL_USE_TLS and EMAIL_USE_SSL are both on" in result.output
+    assert "set MAILQUEUE_VISIBILITY_TIMEOUT=800" in result.output
+    assert "only one of EMAIL_HOST_USER and EMAIL_HOST_PASSWORD" in result.output
+    assert "send_mail() does not use the queue" in result.output
+    assert len(re.findall(r"^FAIL +settings ", result.output, re.MULTILINE)) == 2
+    assert len(re.findall(r"^warn +settings ", result.output, re.MULTILINE)) == 2
+
+
+def test_a_warning_alone_does_not_fail(check):
+    result = check(EMAIL_HOST_PASSWORD=PASSWORD)
+    assert result.exit_code == 0, result.output
+    assert "only one of" in line(result.output, "settings", "warn")
+
+
+def test_what_waits_in_the_failed_store_is_counted(check):
+    check()
+    keep_message(Envelope(v=VERSION, id="f" * 32, enqueued_at=1.0), "bounced", "550 no", 1)
+    result = check()
+    assert result.exit_code == 0
+    assert "1 " in line(result.output, "failed store", "warn")
+
+
+def test_another_delivery_backend_is_loaded_and_a_wrong_one_fails(check):
+    good = check(MAILQUEUE_DELIVERY_BACKEND="mailqueue.backends.dummy.EmailBackend")
+    assert good.exit_code == 0, good.output
+    assert "dummy" in line(good.output, "delivery", "ok")
+    bad = check(MAILQUEUE_DELIVERY_BACKEND="no.such.Backend")
+    assert bad.exit_code == 1
+    assert "no.such.Backend" in line(bad.output, "delivery", "FAIL")
+    assert "MAILQUEUE_DELIVERY_BACKEND" in line(bad.output, "delivery", "FAIL")
+
+
+def test_a_user_without_a_password_is_not_said_to_be_logged_in(check):
+    assert "no login" in line(check(EMAIL_HOST_USER="ann").output, "SMTP", "ok")
+
+
+def test_a_wrong_setting_is_one_sentence(check):
+    result = check(MAILQUEUE_BATCH_SIZE="none")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "MAILQUEUE_BATCH_SIZE" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_in_a_pipe_there_are_no_colours_and_no_line_is_cut(settings):
+    changes = {"EMAIL_HOST_USER": "ann", "EMAIL_BACKEND": "my.[red]Backend"}
+    done = subprocess.run(
+        [sys.executable, "-m", "mailqueue", "check"],
+        env=environment(settings | changes) | {"COLUMNS": "20", "TERM": "xterm-256color"},
+        text=True, capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "set both, or none" in done.stdout
+    assert "EMAIL_BACKEND is my.[red]Backend: send_mail() does not use the queue" in done.stdout
+    assert settings["EMAIL_PORT"] in line(done.stdout, "SMTP", "ok")
