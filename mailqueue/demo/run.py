@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from urllib.parse import quote
 
 import click
 
 import mailqueue
-from mailqueue import failed
+from mailqueue import embedded, failed
 from mailqueue.conf import configure
 from mailqueue.demo import load
 from mailqueue.demo.compare import same_bytes
@@ -31,8 +32,8 @@ _STOP_GRACE = 45.0
 def run(directory: Path) -> int:
     """Run it; mail and data go below ``directory``. Returns the process's exit code."""
     place = directory / dt.datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    broker = f"embedded://{(place / 'redis').absolute()}"
-    with _stopping_at_sigterm(), Sink(place / "mail") as sink:
+    broker = f"embedded://{quote(str((place / 'redis').absolute()))}"
+    with _stopping_at_sigterm(), _redis(broker), Sink(place / "mail") as sink:
         settings = {
             "MAILQUEUE_BROKER_URL": broker,
             "EMAIL_HOST": "127.0.0.1",
@@ -63,6 +64,17 @@ def _stopping_at_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _redis(url: str) -> Iterator[None]:
+    """The embedded Redis, which is gone when the demo is."""
+    embedded.url_for(url)
+    try:
+        yield
+    finally:
+        embedded.release(url)
+        embedded.wait_until_stopped(url, seconds=_STOP_GRACE)
 
 
 @contextmanager

@@ -32,6 +32,6 @@ The races, and what decides them:
   user can enter, which is checked before use.
 """
 
-from mailqueue.embedded.users import release, url_for
+from mailqueue.embedded.users import release, url_for, wait_until_stopped
 
-__all__ = ["release", "url_for"]
+__all__ = ["release", "url_for", "wait_until_stopped"]

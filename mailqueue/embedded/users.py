@@ -81,6 +81,18 @@ def release(url: str) -> None:
             locks.close(use.fd)
 
 
+def wait_until_stopped(url: str, *, seconds: float) -> bool:
+    """Wait for the end of the server of ``url``, for a program that leaves nothing behind.
+
+    Returns whether it has ended within ``seconds``; it does not while anybody uses it.
+    """
+    # The keeper lets go of its lock last of all, after the server's end.
+    fd = locks.lock(paths.directory_of(url) / paths.KEEPER_LOCK, seconds=seconds)
+    if fd is not None:
+        locks.close(fd)
+    return fd is not None
+
+
 def _join(directory: Path) -> _Use:
     server.check_installed()
     paths.prepare(directory)
