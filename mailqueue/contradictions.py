@@ -11,6 +11,8 @@ _SMTPS_PORT: Final = 465
 _SUBMISSION_PORT: Final = 587
 #: SMTP operations that one message may take in the worst case, each up to EMAIL_TIMEOUT.
 _OPERATIONS: Final = 4
+#: Seconds that a deferred batch waits in a worker at the most; ``worker.policy`` has the steps.
+_LONGEST_WAIT: Final = 30
 
 
 class Contradiction(NamedTuple):
@@ -109,4 +111,14 @@ def _times(s: Settings) -> Iterator[Contradiction]:
             f"({s.MAILQUEUE_VISIBILITY_TIMEOUT:g} s), after which its batch is given out again",
             f"set MAILQUEUE_VISIBILITY_TIMEOUT={2 * _OPERATIONS * s.EMAIL_TIMEOUT:g} or more",
             fatal=True,
+        )
+    if (
+        s.MAILQUEUE_VISIBILITY_TIMEOUT <= _LONGEST_WAIT
+        and scheme(s.MAILQUEUE_BROKER_URL or "") not in AMQP_SCHEMES
+    ):
+        yield Contradiction(
+            f"a deferred batch waits up to {_LONGEST_WAIT} s in its worker, and "
+            f"MAILQUEUE_VISIBILITY_TIMEOUT ({s.MAILQUEUE_VISIBILITY_TIMEOUT:g} s) gives it out "
+            "again before that",
+            f"set MAILQUEUE_VISIBILITY_TIMEOUT to more than {_LONGEST_WAIT}",
         )

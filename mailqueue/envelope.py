@@ -99,6 +99,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         except (msgspec.DecodeError, UnicodeError) as error:
             _refuse_other_version(data)
             raise DecodeError(f"not an envelope: {error}", data=data) from None
+        except RecursionError:
+            raise DecodeError("not an envelope: it nests too deep", data=data) from None
         if envelope.v != VERSION:
             _refuse_other_version(data)
         return envelope
@@ -112,7 +114,7 @@ def _refuse_other_version(data: str | bytes) -> None:
     """Say so where the version explains why it cannot be read."""
     try:
         found = msgspec.json.decode(data, type=_Version).v
-    except (msgspec.DecodeError, UnicodeError):
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return
     if found != VERSION:
         raise DecodeError(

@@ -8,23 +8,37 @@ they only look at attributes.
 
 import email
 import email.utils
+import os
 import time
 import uuid
 from collections.abc import Iterable
 from email.charset import Charset
+from email.generator import BytesGenerator
 from email.message import Message
 from email.mime.base import MIMEBase
 from email.policy import compat32
+from io import BytesIO
 from typing import Any, Final
 
-from mailqueue.attachments import EmailAlternative, EmailAttachment
+from mailqueue.attachments import EmailAlternative, EmailAttachment, make_attachment
 from mailqueue.conf import get_settings
 from mailqueue.envelope import VERSION, CharsetSpec, Envelope, Part
-from mailqueue.errors import EncodeError
+from mailqueue.errors import DecodeError, EncodeError
+from mailqueue.headers import forbid_multi_line_headers
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
+from mailqueue.mime import legacy_part
 from mailqueue.raw import RawMessage
 from mailqueue.utils import DNS_NAME
-from mailqueue.values import Special, Text, is_lazy, pack, pack_tree, unpack, unpack_tree
+from mailqueue.values import (
+    Special,
+    Text,
+    is_lazy,
+    pack,
+    pack_key,
+    pack_tree,
+    unpack,
+    unpack_tree,
+)
 
 _FIELDS: Final = frozenset(
     {
@@ -33,8 +47,11 @@ _FIELDS: Final = frozenset(
         "alternative_subtype",
     }
 )  # fmt: skip
-#: Belong to the producer's process: its connection, and what a provider's backend noted there.
-_LEFT_BEHIND: Final = frozenset({"connection", "anymail_status"})
+#: Belong to the producer's process: its connection, and what a provider's backend noted there;
+#: and what a raw message is made of, which travels as such.
+_LEFT_BEHIND: Final = frozenset({"connection", "anymail_status", "_RawMessage__mime"})
+#: What a message is and does: further attributes must not take its place.
+_RESERVED: Final = _FIELDS | _LEFT_BEHIND | frozenset(dir(EmailMultiAlternatives))
 #: Subclasses may replace these without changing what is sent.
 _HARMLESS: Final = frozenset(
     {
@@ -75,13 +92,14 @@ def pack_message(message: Any, *, fail_silently: bool = False) -> Envelope:
         "cc": _texts(message.cc, "cc"),
         "bcc": _texts(message.bcc, "bcc"),
         "reply_to": _texts(message.reply_to, "reply_to"),
-        "headers": _headers(message.extra_headers, id_),
+        "headers": _headers(message.extra_headers or {}, id_),
         "extra": _extra(message),
     }
     try:
         return Envelope(**common, **_described(message))
     except _NeedsRawError:
-        return Envelope(**(common | _raw(message, common["headers"])))
+        pass  # outside, so that errors from building it show no other one before them
+    return Envelope(**(common | _raw(message, common["headers"])))
 
 
 def _texts(values: Iterable[object] | None, where: str) -> tuple[Text, ...]:
@@ -90,7 +108,7 @@ def _texts(values: Iterable[object] | None, where: str) -> tuple[Text, ...]:
 
 def _headers(given: dict[str, Any], id_: str) -> tuple[tuple[str, Any], ...]:
     """Fix Date and Message-ID, in front: where a message puts those that it makes up itself."""
-    names = {name.lower() for name in given}
+    names = {str(name).lower() for name in given}
     fixed: list[tuple[str, Any]] = []
     if "date" not in names:
         # RFC 5322, 3.6.1: the time at which the author put the message on its way.
@@ -99,22 +117,55 @@ def _headers(given: dict[str, Any], id_: str) -> tuple[tuple[str, Any], ...]:
         fixed.append(("Message-ID", f"<{id_}@{DNS_NAME}>"))
     return (
         *fixed,
-        *((str(name), pack_tree(value, f"headers[{name!r}]")) for name, value in given.items()),
+        *(
+            (pack_key(str(name), "headers"), _header_value(value, f"headers[{name!r}]"))
+            for name, value in given.items()
+        ),
     )
+
+
+def _header_value(value: object, where: str) -> Any:
+    if isinstance(value, list | tuple | dict):
+        raise EncodeError(f"{where} is a {type(value).__name__}; give it as text")
+    # As the message will write it: ``str()`` of an enumeration's member is not its value.
+    return pack_tree(str(value) if isinstance(value, str) else value, where)
 
 
 def _extra(message: Any) -> dict[str, Any]:
     """Attributes beyond the API's own. Private ones (``_x``) travel where JSON can hold them."""
     extra: dict[str, Any] = {}
-    for name, value in vars(message).items():
+    for name, value in (_class_attributes(type(message)) | vars(message)).items():
         if name in _FIELDS or name in _LEFT_BEHIND:
             continue
+        if name in _RESERVED:
+            raise EncodeError(
+                f"{name} was replaced on the message itself, which the queue cannot carry; "
+                "replace it in a subclass"
+            )
         try:
-            extra[name] = pack_tree(value, name)
-        except EncodeError:
+            extra[pack_key(name, "the message")] = pack_tree(value, name)
+        except EncodeError as error:
             if not name.startswith("_"):
-                raise
+                raise EncodeError(
+                    f"{error}; what the mail does not need may stay behind under a name with '_' "
+                    "in front"
+                ) from None
     return extra
+
+
+def _class_attributes(cls: type) -> dict[str, Any]:
+    """Plain public values that subclasses define (``tags = ["welcome"]``)."""
+    found: dict[str, Any] = {}
+    for ancestor in reversed(cls.__mro__):
+        if ancestor.__module__ not in _BASES:
+            found |= {
+                name: value
+                for name, value in vars(ancestor).items()
+                if not name.startswith("_")
+                and not callable(value)
+                and not hasattr(type(value), "__get__")
+            }
+    return found
 
 
 def _described(message: Any) -> dict[str, Any]:
@@ -130,7 +181,7 @@ def _described(message: Any) -> dict[str, Any]:
         ),
         "encoding": _charset(message.encoding),
         "content_subtype": pack(message.content_subtype, "content_subtype"),
-        "mixed_subtype": pack(message.mixed_subtype, "mixed_subtype"),
+        "mixed_subtype": pack(getattr(message, "mixed_subtype", "mixed"), "mixed_subtype"),
         "alternative_subtype": pack(
             getattr(message, "alternative_subtype", "alternative"), "alternative_subtype"
         ),
@@ -159,7 +210,12 @@ def _base_class(cls: type) -> type:
 def _part(item: Any) -> Part:
     if isinstance(item, Message):
         return Part(content=_mime(item))
-    filename, content, mimetype = (*item, None, None)[:3]
+    # Its type is settled here: another machine may know other file names.
+    filename, content, mimetype = make_attachment(*(*item, None)[:3])
+    if isinstance(content, Message) and str(mimetype) != "message/rfc822":
+        content = content.as_bytes()  # a file like any other
+    if isinstance(filename, os.PathLike):
+        filename = os.fspath(filename)
     return Part(
         filename=_optional(filename, "attachment's file name"),
         content=_content(content),
@@ -181,17 +237,27 @@ def _content(content: Any) -> Text:
 
 def _mime(part: Message) -> Special:
     """A MIME object as its bytes; one that would come back different makes the message raw."""
-    data = part.as_bytes()
-    if email.message_from_bytes(data).as_bytes() != data:
+    data = _flat(legacy_part(part))
+    if _flat(email.message_from_bytes(data)) != data:
         raise _NeedsRawError
     return Special("mime", data=data)
 
 
+def _flat(part: Message) -> bytes:
+    """Its bytes as in a mail: unlike ``as_bytes()``, without ``>`` before lines with "From "."""
+    out = BytesIO()
+    BytesGenerator(out, mangle_from_=False).flatten(part)
+    return out.getvalue()
+
+
 def _charset(encoding: object) -> str | CharsetSpec | None:
-    if encoding is None or isinstance(encoding, str):
-        return encoding
-    if is_lazy(encoding):
-        return str(encoding)
+    if encoding is None:
+        return None
+    if isinstance(encoding, str) or is_lazy(encoding):
+        name = pack(encoding, "encoding")
+        if not isinstance(name, str):
+            raise EncodeError("encoding is no text; give the name of a charset")
+        return name
     if type(encoding) is not Charset:
         raise _NeedsRawError
     spec = {name: getattr(encoding, name) for name in CharsetSpec.__struct_fields__}
@@ -207,9 +273,11 @@ def _raw(message: Any, headers: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
     fixed: dict[str, str] = {}
     for name, value in headers:
         if name in {"Date", "Message-ID"}:
-            fixed[name] = str(mime[name] or value)
-            if name not in mime:
-                raw = f"{name}: {value}\n".encode() + raw
+            if name in mime:
+                fixed[name] = str(mime[name])
+            else:
+                _, fixed[name] = forbid_multi_line_headers(name, unpack_tree(value), None)
+                raw = f"{name}: {fixed[name]}\n".encode() + raw
     return {
         "kind": "raw",
         "raw": raw,
@@ -244,6 +312,8 @@ def unpack_message(envelope: Envelope) -> EmailMessage:
         setattr(message, name, [unpack(value) for value in getattr(envelope, name)])
     message.extra_headers = {name: unpack_tree(value) for name, value in envelope.headers}
     for name, value in envelope.extra.items():
+        if name in _RESERVED:
+            raise DecodeError(f"{name!r} cannot be an attribute of its own", data=envelope)
         setattr(message, name, unpack_tree(value))
     if envelope.kind != "raw":
         message.body = unpack(envelope.body)
@@ -260,7 +330,7 @@ def unpack_message(envelope: Envelope) -> EmailMessage:
 
 def _unpack_part(part: Part) -> Any:
     if isinstance(part.content, Special) and part.content.kind == "mime" and part.mimetype is None:
-        return email.message_from_bytes(part.content.data, _class=_CarriedPart)
+        return _parsed(part.content.data, _CarriedPart)
     return EmailAttachment(
         _unpack_optional(part.filename),
         _unpack_content(part.content),
@@ -274,14 +344,21 @@ def _unpack_optional(value: Text | None) -> Any:
 
 def _unpack_content(content: Text) -> Any:
     if isinstance(content, Special) and content.kind == "mime":
-        return email.message_from_bytes(content.data)
+        return _parsed(content.data, Message)
     return unpack(content)
+
+
+def _parsed(data: bytes, cls: type[Message]) -> Message:
+    try:
+        return email.message_from_bytes(data, _class=cls)
+    except RecursionError:
+        raise DecodeError("a MIME object nests too deep", data=data) from None
 
 
 def _unpack_charset(encoding: str | CharsetSpec | None) -> Any:
     if not isinstance(encoding, CharsetSpec):
         return encoding
-    charset = Charset(encoding.input_charset)
+    charset = Charset()  # not of its name, which would be looked up; every field follows
     for name in CharsetSpec.__struct_fields__:
         setattr(charset, name, getattr(encoding, name))
     return charset

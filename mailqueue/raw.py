@@ -28,10 +28,11 @@ class RawMessage(EmailMessage):
 
     def __init__(self, raw: bytes) -> None:
         super().__init__()
-        self.raw = raw
+        # A name of its own: a message may carry an attribute ``raw`` besides.
+        self.__mime = raw
 
     def message(self) -> Any:
         """Return the MIME message, parsed, with the very bytes that it was made of."""
-        parsed = email.message_from_bytes(self.raw, _class=RawMIME)
-        parsed._raw = self.raw  # noqa: SLF001 - set here, since parsers call the class bare
+        parsed = email.message_from_bytes(self.__mime, _class=RawMIME)
+        parsed._raw = self.__mime  # noqa: SLF001 - set here, since parsers call the class bare
         return parsed

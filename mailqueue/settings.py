@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]  # a year; sockets take no infinity
 Count = Annotated[int, Meta(ge=1)]
 
 
@@ -43,7 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _about("Redis that holds the state. Unset: the broker's, when that is a Redis."),
     ] = None
     MAILQUEUE_QUEUE: Annotated[
-        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$"), _about("Name of the queue at the broker.")
+        str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}\Z"), _about("Name of the queue at the broker.")
     ] = "mailqueue"
     MAILQUEUE_BATCH_SIZE: Annotated[
         Count, _about("Messages that one task carries at the most.")

@@ -1,7 +1,8 @@
 """Which broker and which state store: from settings to URLs that can be connected to."""
 
+import re
 from typing import Final
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from mailqueue.errors import ConfigurationError
 from mailqueue.settings import Settings
@@ -10,6 +11,10 @@ REDIS_SCHEMES: Final = frozenset({"redis", "rediss", "redis+socket"})
 AMQP_SCHEMES: Final = frozenset({"amqp", "amqps"})
 EMBEDDED: Final = "embedded"
 _BROKERS: Final = "redis://, rediss://, redis+socket://, amqp://, amqps:// or embedded://"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_SECRET_OPTION: Final = re.compile(
+    r"([?&][^=&]*(?:pass|user|secret|token)[^=&]*=)[^&]*", re.IGNORECASE
+)
 _STORES: Final = "redis://, rediss://, redis+socket:// or embedded://"
 
 
@@ -47,7 +52,8 @@ def state_url(settings: Settings) -> str:
 
 def scheme(url: str) -> str:
     """The part before ``://``, in lower case; empty where there is none."""
-    return url.partition("://")[0].lower() if "://" in url else ""
+    name, separator, _ = url.partition("://")
+    return name.lower() if separator and _SCHEME.fullmatch(name) else ""
 
 
 def _require(setting: str, url: str, schemes: frozenset[str], known: str) -> None:
@@ -78,8 +84,14 @@ def for_redis_client(url: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: user and password replaced."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return urlunsplit(parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}"))
+    """The URL as it may be shown: user and password replaced.
+
+    Not by ``urlsplit()``: it takes a password with a bare ``/`` or ``#`` for a path, and quotes
+    others in its errors. So everything up to the last ``@`` goes, whatever it looks like.
+    """
+    prefix = f"{url.partition('://')[0]}://" if scheme(url) else ""
+    rest = _SECRET_OPTION.sub(r"\1***", url.removeprefix(prefix))
+    local_path = scheme(url) in {EMBEDDED, "redis+socket"} and rest.startswith("/")
+    if "@" in rest and not local_path:
+        rest = f"***@{rest.rpartition('@')[2]}"
+    return prefix + rest

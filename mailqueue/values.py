@@ -15,6 +15,9 @@ import msgspec
 from mailqueue.errors import DecodeError, EncodeError
 
 _TAG: Final = "$mailqueue"
+#: Levels of lists and maps; what nests deeper (or contains itself) has no business in a mail, and
+#: could exhaust the stack of the worker that reads it.
+_MAX_DEPTH: Final = 100
 
 
 class Special(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,11 +53,13 @@ def pack(value: object, where: str) -> Text:
 
 
 def _pack_text(value: str) -> Text:
+    # Twice: subclasses such as Django's SafeString give themselves as their ``str()``.
+    value = str.__str__(str(value))
     try:
         value.encode()
     except UnicodeEncodeError:
         return Special("surrogates", data=value.encode("utf-8", "surrogatepass"))
-    return str(value)
+    return value
 
 
 def unpack(value: Text) -> Any:
@@ -83,11 +88,16 @@ def is_lazy(value: object) -> bool:
     )
 
 
-def pack_tree(value: object, where: str) -> Any:
+def pack_tree(value: object, where: str, *, depth: int = 0) -> Any:
     """Pack an attribute of any JSON-safe shape; tuples become lists.
 
     Raises ``EncodeError`` that names the path (``metadata['when']``) of what cannot be carried.
     """
+    if depth > _MAX_DEPTH:
+        raise EncodeError(
+            f"{where[:100]}… contains itself, or nests deeper than {_MAX_DEPTH} levels, which the "
+            "queue cannot carry"
+        )
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -101,32 +111,41 @@ def pack_tree(value: object, where: str) -> Any:
             return float(value)
         raise EncodeError(f"{where} is {value}, which JSON has no form for; give it as text")
     if isinstance(value, list | tuple):
-        return [pack_tree(item, f"{where}[{at}]") for at, item in enumerate(value)]
+        return [pack_tree(item, f"{where}[{at}]", depth=depth + 1) for at, item in enumerate(value)]
     if isinstance(value, dict):
         return {
-            _key(key, where): pack_tree(item, f"{where}[{key!r}]") for key, item in value.items()
+            pack_key(key, where): pack_tree(item, f"{where}[{key!r}]", depth=depth + 1)
+            for key, item in value.items()
         }
+    if isinstance(value, str):
+        value = str.__str__(value)  # of an enumeration's member its value, as JSON has it
     packed = pack(value, where)
     return packed if isinstance(packed, str) else {_TAG: msgspec.to_builtins(packed)}
 
 
-def _key(key: object, where: str) -> str:
+def pack_key(key: object, where: str) -> str:
+    """A name in a map, as plain text. Raises ``EncodeError`` for what is none."""
     if not isinstance(key, str):
         raise EncodeError(f"{where} has the key {key!r}; the queue carries text keys only")
     if key == _TAG or not isinstance(_pack_text(key), str):
         raise EncodeError(f"{where} has the key {key!r}, which the queue cannot carry")
-    return str(key)
+    return str.__str__(key)
 
 
-def unpack_tree(value: Any) -> Any:
-    """Give back what ``pack_tree`` was given (tuples as lists)."""
+def unpack_tree(value: Any, *, depth: int = 0) -> Any:
+    """Give back what ``pack_tree`` was given (tuples as lists).
+
+    Raises ``DecodeError`` where the payload was damaged.
+    """
+    if depth > _MAX_DEPTH + 1:  # a special value is one level of its own
+        raise DecodeError(f"a value nests deeper than {_MAX_DEPTH} levels", data=value)
     if isinstance(value, list):
-        return [unpack_tree(item) for item in value]
+        return [unpack_tree(item, depth=depth + 1) for item in value]
     if isinstance(value, dict):
         if value.keys() == {_TAG}:
             try:
                 return unpack(msgspec.convert(value[_TAG], Special))
             except msgspec.ValidationError as error:
                 raise DecodeError(f"a special value is damaged: {error}", data=value) from error
-        return {key: unpack_tree(item) for key, item in value.items()}
+        return {key: unpack_tree(item, depth=depth + 1) for key, item in value.items()}
     return value

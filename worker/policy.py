@@ -32,10 +32,10 @@ MAX_ATTEMPTS: Final = 22
 #: Seconds before another try where the server could not even be reached.
 CONNECT_DELAY: Final = 15
 
-_SERVICE_CLOSING: Final = 421
+#: Service closing, and three ways to ask for a (better) login, at whichever command they come.
+_NOT_ABOUT_THE_MESSAGE: Final = frozenset({421, 530, 534, 535})
 _PERMANENT: Final = 5  # the first digit
 _TEMPORARY: Final = 4
-_LOGIN_REPLIES: Final = frozenset({530, 534, 535})
 
 
 class Verdict(NamedTuple):
@@ -51,7 +51,7 @@ def judge(error: Exception) -> Verdict:  # noqa: PLR0911 - one return for each r
     match error:
         case smtplib.SMTPRecipientsRefused():
             codes = [code for code, _ in error.recipients.values()]
-            if _SERVICE_CLOSING in codes:
+            if _NOT_ABOUT_THE_MESSAGE & set(codes):
                 return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
             return Verdict(Outcome(_by_codes(codes), detail), connection_usable=True)
         case (
@@ -63,7 +63,7 @@ def judge(error: Exception) -> Verdict:  # noqa: PLR0911 - one return for each r
             return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
         case smtplib.SMTPResponseException():
             code = error.smtp_code
-            if code == _SERVICE_CLOSING or code in _LOGIN_REPLIES:
+            if code in _NOT_ABOUT_THE_MESSAGE:
                 return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
             return Verdict(Outcome(_by_codes([code]), detail), connection_usable=True)
         case ConfigurationError():
