@@ -81,17 +81,8 @@ def _redis(url: str) -> Iterator[None]:
 def _worker(settings: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A worker process with these settings and none of the user's own."""
     environment = {name: value for name, value in os.environ.items() if name not in NAMES}
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "mailqueue",
-        "worker",
-        "--concurrency",
-        "2",
-        "-n",
-        "demo@%h",
-    ]
+    options = ["--concurrency", "2", "-n", "demo@%h"]
+    command = [sys.executable, "-P", "-m", "mailqueue", "worker", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - our own command line
             command,
