@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from mailqueue.errors import DecodeError, EncodeError
 from mailqueue.values import Special, Text, pack, pack_tree, unpack, unpack_tree
 
-# ISO 8601 has no word for which of two 2:30s it was; an offset says it.
+# ISO 8601 has no word for the second 2:30 in a night; the offset says it.
 NAIVE = st.datetimes().map(lambda when: when.replace(fold=0))
 ANY_TEXT = st.text(st.characters())
 OFFSETS = st.integers(-86399, 86399).map(lambda seconds: dt.timezone(dt.timedelta(seconds=seconds)))
-VALUES = ANY_TEXT | st.binary() | NAIVE | st.datetimes(timezones=OFFSETS) | st.dates()
+AWARE = st.datetimes(timezones=OFFSETS).map(lambda when: when.replace(fold=0))
+VALUES = ANY_TEXT | st.binary() | NAIVE | AWARE | st.dates()
 LEAVES = (
     VALUES
     | st.none()
