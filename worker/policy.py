@@ -5,7 +5,7 @@
 | all recipients refused, one of them with 4xx               | message deferred             |
 | all recipients refused, each with 5xx                      | message bounced              |
 | 4xx / 5xx at MAIL or after DATA                            | message deferred / bounced   |
-| no connection, DNS, TLS, login refused (530, 534, 535),    | nothing was tried: the whole |
+| no connection, DNS, TLS, login asked for (530, 534, 535),  | nothing was tried: the whole |
 | backend cannot be set up                                   | batch again, no attempt      |
 | 421, time-out, connection lost while sending               | message deferred, the rest   |
 |                                                            | again, no attempt            |

@@ -712,6 +712,19 @@ def test_an_envelope_cannot_replace_what_a_message_is(attribute: str) -> None:
         unpack_message(Envelope.decode(envelope.encode()))
 
 
+@pytest.mark.parametrize("name", ["no-such-charset", "é", "", "a\nb"])
+def test_an_envelope_with_an_unknown_charset_is_read_and_its_mime_cannot_be_built(
+    name: str,
+) -> None:
+    message = mail()
+    message.encoding = Charset("utf-8")
+    document = json.loads(pack_message(message).encode())
+    document["encoding"] |= {"input_charset": name, "output_charset": name}
+    carried = unpack_message(Envelope.decode(json.dumps(document)))
+    with pytest.raises(ValueError, match=r"charset|encod"):
+        carried.message()
+
+
 def test_mime_that_nests_too_deep_is_a_decode_error() -> None:
     data = b"Content-Type: message/rfc822\n\n" * 2000
     document = json.loads(pack_message(mail()).encode())
