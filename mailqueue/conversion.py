@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from mailqueue.envelope import Envelope
 from mailqueue.message import EmailMessage
-from mailqueue.packing import pack_message, unpack_message
+from mailqueue.packing import pack_message
 from mailqueue.raw import RawMessage
+from mailqueue.unpacking import unpack_message
 
 
 def is_message(value: Any) -> bool:
@@ -96,7 +97,7 @@ def to_django(envelope: Envelope) -> Any:
 
 
 #: Made by Django's own methods above, in its own classes.
-_BUILT: Final = frozenset({"attachments", "alternatives", "connection", "raw"})
+_BUILT: Final = frozenset({"attachments", "alternatives", "connection", "_RawMessage__mime"})
 
 
 #: Django dropped these in 6.0; a message that sets one is handed over as finished MIME there.

@@ -1,4 +1,4 @@
-"""Messages into envelopes (``pack_message``) and back (``unpack_message``).
+"""Messages into envelopes; ``unpacking.py`` is the way back.
 
 A message travels as its fields where these say everything. It travels as *raw* MIME, with its
 SMTP recipients, where they do not: a subclass that builds its MIME itself, an attached MIME object
@@ -15,19 +15,16 @@ from collections.abc import Iterable
 from email.charset import Charset
 from email.generator import BytesGenerator
 from email.message import Message
-from email.mime.base import MIMEBase
-from email.policy import compat32
 from io import BytesIO
 from typing import Any, Final
 
-from mailqueue.attachments import EmailAlternative, EmailAttachment, make_attachment
+from mailqueue.attachments import make_attachment
 from mailqueue.conf import get_settings
 from mailqueue.envelope import VERSION, CharsetSpec, Envelope, Part
-from mailqueue.errors import DecodeError, EncodeError
+from mailqueue.errors import EncodeError
 from mailqueue.headers import forbid_multi_line_headers
-from mailqueue.message import EmailMessage, EmailMultiAlternatives
+from mailqueue.message import EmailMultiAlternatives
 from mailqueue.mime import legacy_part
-from mailqueue.raw import RawMessage
 from mailqueue.utils import DNS_NAME
 from mailqueue.values import (
     Special,
@@ -36,7 +33,6 @@ from mailqueue.values import (
     pack,
     pack_key,
     pack_tree,
-    unpack,
     unpack_tree,
 )
 
@@ -51,7 +47,7 @@ _FIELDS: Final = frozenset(
 #: and what a raw message is made of, which travels as such.
 _LEFT_BEHIND: Final = frozenset({"connection", "anymail_status", "_RawMessage__mime"})
 #: What a message is and does: further attributes must not take its place.
-_RESERVED: Final = _FIELDS | _LEFT_BEHIND | frozenset(dir(EmailMultiAlternatives))
+RESERVED: Final = _FIELDS | _LEFT_BEHIND | frozenset(dir(EmailMultiAlternatives))
 #: Subclasses may replace these without changing what is sent.
 _HARMLESS: Final = frozenset(
     {
@@ -61,13 +57,6 @@ _HARMLESS: Final = frozenset(
     }
 )  # fmt: skip
 _BASES: Final = {"mailqueue.message", "django.core.mail.message"}
-
-
-class _CarriedPart(MIMEBase):
-    """A MIME object that came through the queue; a ``MIMEBase``, as the mail API asks for."""
-
-    def __init__(self, policy: Any = compat32) -> None:
-        Message.__init__(self, policy=policy)  # MIMEBase's own would add headers
 
 
 class _NeedsRawError(Exception):
@@ -137,7 +126,7 @@ def _extra(message: Any) -> dict[str, Any]:
     for name, value in (_class_attributes(type(message)) | vars(message)).items():
         if name in _FIELDS or name in _LEFT_BEHIND:
             continue
-        if name in _RESERVED:
+        if name in RESERVED:
             raise EncodeError(
                 f"{name} was replaced on the message itself, which the queue cannot carry; "
                 "replace it in a subclass"
@@ -179,7 +168,8 @@ def _described(message: Any) -> dict[str, Any]:
             Part(content=_content(content), mimetype=_optional(mimetype, "mimetype"))
             for content, mimetype in alternatives or ()
         ),
-        "encoding": _charset(message.encoding),
+        # Settled here, since the worker may have another default.
+        "encoding": _charset(message.encoding or _own_default_charset()),
         "content_subtype": pack(message.content_subtype, "content_subtype"),
         "mixed_subtype": pack(getattr(message, "mixed_subtype", "mixed"), "mixed_subtype"),
         "alternative_subtype": pack(
@@ -250,6 +240,12 @@ def _flat(part: Message) -> bytes:
     return out.getvalue()
 
 
+def _own_default_charset() -> str | None:
+    """``DEFAULT_CHARSET`` where it is not everybody's."""
+    charset = get_settings().DEFAULT_CHARSET
+    return None if charset.lower() in {"utf-8", "utf8"} else charset
+
+
 def _charset(encoding: object) -> str | CharsetSpec | None:
     if encoding is None:
         return None
@@ -287,78 +283,3 @@ def _raw(message: Any, headers: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
         ),
         "recipients": _texts(message.recipients(), "recipients"),
     }
-
-
-def unpack_message(envelope: Envelope) -> EmailMessage:
-    """Rebuild the message that was packed.
-
-    Raises ``DecodeError`` where a value in it is damaged. Header and address rules are checked
-    when its MIME is built: a payload from the queue is as untrusted as any other input.
-    """
-    if envelope.kind == "raw":
-        message: EmailMessage = RawMessage(envelope.raw)
-    elif envelope.kind == "EmailMultiAlternatives":
-        message = EmailMultiAlternatives()
-        message.alternatives = [
-            EmailAlternative(_unpack_content(part.content), _unpack_optional(part.mimetype))
-            for part in envelope.alternatives
-        ]
-        message.alternative_subtype = unpack(envelope.alternative_subtype)
-    else:
-        message = EmailMessage()
-    message.subject = unpack(envelope.subject)
-    message.from_email = unpack(envelope.from_email)
-    for name in ("to", "cc", "bcc", "reply_to"):
-        setattr(message, name, [unpack(value) for value in getattr(envelope, name)])
-    message.extra_headers = {name: unpack_tree(value) for name, value in envelope.headers}
-    for name, value in envelope.extra.items():
-        if name in _RESERVED:
-            raise DecodeError(f"{name!r} cannot be an attribute of its own", data=envelope)
-        setattr(message, name, unpack_tree(value))
-    if envelope.kind != "raw":
-        message.body = unpack(envelope.body)
-        message.attachments = [_unpack_part(part) for part in envelope.attachments]
-        message.encoding = _unpack_charset(envelope.encoding)
-        message.content_subtype = unpack(envelope.content_subtype)
-        message.mixed_subtype = unpack(envelope.mixed_subtype)
-    if envelope.recipients is not None:
-        remaining = [unpack(value) for value in envelope.recipients]
-        # On the instance, so that it holds for whichever backend asks the message.
-        message.recipients = lambda: list(remaining)  # type: ignore[method-assign]
-    return message
-
-
-def _unpack_part(part: Part) -> Any:
-    if isinstance(part.content, Special) and part.content.kind == "mime" and part.mimetype is None:
-        return _parsed(part.content.data, _CarriedPart)
-    return EmailAttachment(
-        _unpack_optional(part.filename),
-        _unpack_content(part.content),
-        _unpack_optional(part.mimetype),
-    )
-
-
-def _unpack_optional(value: Text | None) -> Any:
-    return None if value is None else unpack(value)
-
-
-def _unpack_content(content: Text) -> Any:
-    if isinstance(content, Special) and content.kind == "mime":
-        return _parsed(content.data, Message)
-    return unpack(content)
-
-
-def _parsed(data: bytes, cls: type[Message]) -> Message:
-    try:
-        return email.message_from_bytes(data, _class=cls)
-    except RecursionError:
-        raise DecodeError("a MIME object nests too deep", data=data) from None
-
-
-def _unpack_charset(encoding: str | CharsetSpec | None) -> Any:
-    if not isinstance(encoding, CharsetSpec):
-        return encoding
-    charset = Charset()  # not of its name, which would be looked up; every field follows
-    for name in CharsetSpec.__struct_fields__:
-        setattr(charset, name, getattr(encoding, name))
-    return charset

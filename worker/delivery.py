@@ -8,7 +8,7 @@ from typing import Any
 from mailqueue.conversion import is_for_django, to_django
 from mailqueue.envelope import Envelope
 from mailqueue.intake import check_message
-from mailqueue.packing import unpack_message
+from mailqueue.unpacking import unpack_message
 from worker.outcomes import Outcome, Status
 from worker.policy import describe, is_temporary, judge, reply
 

@@ -12,12 +12,9 @@ How a task ends is what Flower shows, and it is true:
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 from celery import Task
 from celery.exceptions import Reject, Retry
 from redis.exceptions import RedisError
@@ -27,14 +24,10 @@ from mailqueue.broker import DELIVER
 from mailqueue.conf import get_settings
 from mailqueue.envelope import Envelope
 from mailqueue.errors import DecodeError, DeliveryError
-from mailqueue.failed import Reason, keep_message
-from mailqueue.privacy import without_addresses
-from mailqueue.sending import get_connection
 from worker.app import app
 from worker.aside import set_aside
-from worker.delivery import deliver_batch
-from worker.outcomes import Outcome, Status
 from worker.policy import CONNECT_DELAY, MAX_ATTEMPTS, retry_delay
+from worker.run import Run, run_batch
 
 logger = logging.getLogger("mailqueue.worker")
 
@@ -74,67 +67,24 @@ def deliver(self: Any, *args: Any, **kwargs: Any) -> dict[str, int]:
         time.sleep(_PAUSE)
         raise Reject(reason=str(error), requeue=True) from error
     run = Run(attempts=self.request.retries + 1, waiting={e.id: e for e in envelopes})
-    run.failures += kwargs.get("failures") or ()
+    run.failures += kwargs.get("failures", []) if envelopes else []
     try:
-        _deliver(run)
+        run_batch(run)
     except Exception:
         # A fault of ours, or the state store is away: what is not settled goes round again.
         logger.exception("batch broken off; %d messages go back to the queue", len(run.waiting))
         run.again += run.waiting.values()
-    _publish_what_is_left(self, run)
+    try:
+        _publish_what_is_left(self, run)
+    except Retry:
+        raise
+    except Exception as error:
+        # The broker is away. Better this whole batch again, with what was sent, than any mail lost.
+        logger.exception("what is left of the batch could not be queued again")
+        raise Reject(reason=type(error).__name__, requeue=True) from error
     if run.failures:
         raise DeliveryError(_failure_text(run.failures))
     return dict(run.counts)
-
-
-@dataclass
-class Run:
-    """One run of the task: what is settled, and what is left."""
-
-    attempts: int
-    #: By id; a message leaves when its outcome has been acted upon.
-    waiting: dict[str, Envelope]
-    counts: Counter[str] = field(default_factory=Counter)
-    #: Deferred: another attempt, later.
-    again: list[Envelope] = field(default_factory=list)
-    #: Not attempted.
-    untried: list[Envelope] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    #: Why nothing could be tried.
-    away: str = ""
-
-
-def _deliver(run: Run) -> None:
-    """Send the batch and act on each outcome as it is known."""
-    settings = get_settings()
-    results = deliver_batch(
-        list(run.waiting.values()),
-        lambda: get_connection(settings.MAILQUEUE_DELIVERY_BACKEND),
-        budget=settings.MAILQUEUE_VISIBILITY_TIMEOUT / 2,
-    )
-    for envelope, outcome in results:
-        _settle(run, envelope, outcome)
-        del run.waiting[envelope.id]
-        run.counts[outcome.status] += 1
-        _log(envelope, outcome)
-
-
-def _settle(run: Run, envelope: Envelope, outcome: Outcome) -> None:
-    if outcome.recipients:
-        # The others have it: from here on it is a mail to those that were refused.
-        envelope = msgspec.structs.replace(envelope, recipients=outcome.recipients)
-        run.waiting[envelope.id] = envelope
-    match outcome.status:
-        case Status.UNTRIED:
-            run.untried.append(envelope)
-            run.away = run.away or without_addresses(outcome.detail)
-        case Status.DEFERRED if run.attempts < MAX_ATTEMPTS:
-            run.again.append(envelope)
-        case Status.DEFERRED | Status.BOUNCED:
-            reason: Reason = "bounced" if outcome.status is Status.BOUNCED else "gave up"
-            keep_message(envelope, reason, outcome.detail, run.attempts)
-            if not envelope.fail_silently:
-                run.failures.append(f"{envelope.id} {_shown(outcome)}")
 
 
 def _publish_what_is_left(task: Any, run: Run) -> None:
@@ -166,7 +116,13 @@ def _when(delay: float) -> Any:
 
 def _decoded(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Envelope]:
     """Read the envelopes; what is none is set aside and the others go on."""
-    if len(args) != 1 or not isinstance(args[0], list) or kwargs.keys() - {"failures"}:
+    failures = kwargs.get("failures", [])
+    if (
+        len(args) != 1
+        or not isinstance(args[0], list)
+        or kwargs.keys() - {"failures"}
+        or not (isinstance(failures, list) and all(isinstance(text, str) for text in failures))
+    ):
         set_aside({"args": args, "kwargs": kwargs}, "not a batch: one list of envelopes expected")
         return []
     envelopes = []
@@ -210,20 +166,3 @@ def _failure_text(failures: list[str]) -> str:
     more = len(failures) - _FAILURES_SHOWN
     rest = f"; and {more} more" if more > 0 else ""
     return f"{len(failures)} messages not sent: {shown}{rest}"
-
-
-def _shown(outcome: Outcome) -> str:
-    """What logs and Flower may show: a server's reply without addresses, or why none was asked.
-
-    An error about the message itself quotes it; of that, the type has to do.
-    """
-    if outcome.status is Status.BOUNCED and not outcome.detail[:3].isdigit():
-        return f"{outcome.detail.partition(':')[0]}, explained in the failed store"
-    return without_addresses(outcome.detail)
-
-
-def _log(envelope: Envelope, outcome: Outcome) -> None:
-    if outcome.status is Status.SENT:
-        logger.debug("sent %s", envelope.id)
-    elif outcome.status is not Status.UNTRIED:
-        logger.warning("%s %s: %s", outcome.status, envelope.id, _shown(outcome))

@@ -8,8 +8,8 @@ from mailqueue.batch import Encoded
 from mailqueue.conf import get_settings
 from mailqueue.envelope import Envelope
 from mailqueue.message import EmailMessage
-from mailqueue.packing import unpack_message
 from mailqueue.sending import get_connection
+from mailqueue.unpacking import unpack_message
 
 _outboxes: list[list[EmailMessage]] = []
 

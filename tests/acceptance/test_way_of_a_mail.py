@@ -2,6 +2,7 @@
 
 import email
 import math
+from typing import Any
 
 import pytest
 from support.processes import python, until, worker
@@ -81,7 +82,8 @@ def assert_equal_to_what_was_sent(smtp: SmtpServer) -> None:
             assert body(message) == f"Body {n}, zażółć\r\n".encode()
         else:
             assert message["X-Number"] == str(n)
-            alternative, attachment = message.get_payload()
+            payload: Any = message.get_payload()
+            alternative, attachment = payload
             plain, html = alternative.get_payload()
             assert body(plain) == f"Body {n}\r\n".encode()
             assert body(html) == f"<p>Body {n}</p>".encode()

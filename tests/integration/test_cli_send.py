@@ -15,7 +15,7 @@ from support.processes import environment
 from mailqueue.cli import main
 from mailqueue.envelope import Envelope
 from mailqueue.message import EmailMultiAlternatives
-from mailqueue.packing import unpack_message
+from mailqueue.unpacking import unpack_message
 
 TO = ("--to", "ann@example.com")
 

@@ -34,7 +34,9 @@ def test_a_standard_message_keeps_its_bytes_recipients_and_secrets(standard, mai
     assert mime["Message-ID"] == handle.message_id
     assert standard.as_bytes() == before
     parsed = email.message_from_bytes(mime.as_bytes(), policy=email.policy.default)
-    assert parsed.get_body(("plain",)).get_content() == "Plain, zażółć\n"
+    plain = parsed.get_body(("plain",))
+    assert plain is not None
+    assert plain.get_content() == "Plain, zażółć\n"
     assert [part.get_filename() for part in parsed.iter_attachments()] == ["ü.bin"]
 
 

@@ -21,7 +21,8 @@ MESSAGES = """
     from django.utils.safestring import mark_safe
     from django.utils.translation import gettext_lazy
     from mailqueue.envelope import Envelope
-    from mailqueue.packing import pack_message, unpack_message
+    from mailqueue.packing import pack_message
+    from mailqueue.unpacking import unpack_message
 
     FIXED = {"Date": "Sat, 21 Nov 2026 10:00:00 -0000", "Message-ID": "<1@example.com>"}
     BOUNDARY = re.compile(rb"={15}\\d+==")

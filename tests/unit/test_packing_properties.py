@@ -29,8 +29,9 @@ from mailqueue.attachments import EmailAttachment
 from mailqueue.envelope import Envelope
 from mailqueue.errors import BadHeaderError, DecodeError, EncodeError
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
-from mailqueue.packing import pack_message, unpack_message
+from mailqueue.packing import pack_message
 from mailqueue.raw import RawMessage
+from mailqueue.unpacking import unpack_message
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 BOUNDARY = re.compile(rb"={15}\d+==")
