@@ -49,8 +49,14 @@ def check_message(message: Any) -> None:
         # A charset that cannot write everything: only building it shows whether it can this.
         message.message()
     for address in (message.from_email, *message.recipients()):
-        if not _PLAIN_ADDRESS.fullmatch(str(address)):
-            envelope_address(address)
+        if not _PLAIN_ADDRESS.fullmatch(str(address)) and envelope_address(address)[:1] == '"':
+            _check_quoted(str(address))
+
+
+def _check_quoted(address: str) -> None:
+    """``root`` may be a local mailbox; several words without a domain are no address at all."""
+    if "@" not in address:
+        raise ValueError(f'Invalid address "{address}"; it has no domain')
 
 
 def _check_headers(message: Any, encoding: str) -> None:

@@ -10,6 +10,7 @@
 | 421, time-out, connection lost while sending               | message deferred, the rest   |
 |                                                            | again, no attempt            |
 | ValueError, TypeError: the message itself cannot be built  | message bounced              |
+| a non-ASCII address, and the server has no SMTPUTF8        | message bounced              |
 | anything else that a backend raises                        | message deferred             |
 
 A deferred message is tried again after the delays below; what is deferred ``MAX_ATTEMPTS`` times
@@ -20,6 +21,7 @@ This module knows neither Celery nor Redis nor clocks.
 import smtplib
 from typing import Final, NamedTuple
 
+from mailqueue.backends.smtp import AddressNotSupportedError
 from mailqueue.errors import ConfigurationError
 from worker.outcomes import Outcome, Status
 
@@ -68,6 +70,8 @@ def judge(error: Exception) -> Verdict:  # noqa: PLR0911 - one return for each r
             return Verdict(Outcome(_by_codes([code]), detail), connection_usable=True)
         case ConfigurationError():
             return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
+        case AddressNotSupportedError():  # which no waiting will change
+            return Verdict(Outcome(Status.BOUNCED, detail), connection_usable=True)
         case OSError():  # smtplib's other errors among them
             return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
         case ValueError() | TypeError():

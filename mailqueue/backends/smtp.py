@@ -25,6 +25,11 @@ from mailqueue.wire import serialise
 #: Reply for "closing the transmission channel" (RFC 5321, section 3.8).
 CLOSING: Final = 421
 
+
+class AddressNotSupportedError(smtplib.SMTPNotSupportedError):
+    """An address has a non-ASCII local part, and the server does not offer SMTPUTF8 (RFC 6531)."""
+
+
 Refusals = dict[str, tuple[int, bytes]]
 
 
@@ -212,7 +217,7 @@ class EmailBackend(BaseEmailBackend):
         options = []
         if non_ascii:
             if not self.connection.has_extn("smtputf8"):
-                raise smtplib.SMTPNotSupportedError(
+                raise AddressNotSupportedError(
                     f"{self.host} does not offer SMTPUTF8 (RFC 6531), which the address "
                     f"{non_ascii[0]!r} needs"
                 )

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from mailqueue.backends.smtp import AddressNotSupportedError
 from mailqueue.errors import BadHeaderError, ConfigurationError, DecodeError, EnqueueError
 from worker.outcomes import Status
 from worker.policy import (
@@ -65,6 +66,8 @@ def refused(*codes: int) -> smtplib.SMTPRecipientsRefused:
         (DecodeError("damaged"), BOUNCED, STAYS),
         (UnicodeEncodeError("ascii", "ä", 0, 1, "no"), BOUNCED, STAYS),
         (TypeError("to"), BOUNCED, STAYS),
+        # a non-ASCII address, and the server has no SMTPUTF8
+        (AddressNotSupportedError("ü@"), BOUNCED, STAYS),
         # anything else that a backend raises
         (RuntimeError("odd"), DEFERRED, STAYS),
         (KeyError("odd"), DEFERRED, STAYS),
