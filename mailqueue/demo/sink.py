@@ -9,48 +9,66 @@ from typing import Any, Self
 from aiosmtpd.smtp import SMTP
 
 
-class Sink:
+class SmtpThread:
     """An SMTP server on a free port of 127.0.0.1, in a thread of its own.
+
+    Attributes:
+        port: The port that it listens on.
+        connections: SMTP connections accepted so far.
+    """
+
+    def __init__(self) -> None:
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="smtp-server", daemon=True)
+        self.port: int = self._socket.getsockname()[1]
+        self.connections = 0
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._thread.join()
+
+    def session(self, number: int) -> SMTP:
+        """Make the server's side of the connection with this number; for subclasses."""
+        raise NotImplementedError
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        server = await self._loop.create_server(self._protocol, sock=self._socket)
+        await self._stopping.wait()
+        server.close()
+
+    def _protocol(self) -> SMTP:
+        self.connections += 1
+        return self.session(self.connections)
+
+
+class Sink(SmtpThread):
+    """Keeps every mail as a file.
 
     Args:
         directory: Where the files go: ``0001.eml``, ``0002.eml`` …
 
     Attributes:
-        port: The port that it listens on.
-        connections: SMTP connections accepted so far.
         received: Files written so far, in order.
     """
 
     def __init__(self, directory: Path) -> None:
+        super().__init__()
         self._directory = directory
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="smtp-sink", daemon=True)
-        self.port: int = self._socket.getsockname()[1]
-        self.connections = 0
+        directory.mkdir(parents=True, exist_ok=True)
         self.received: list[Path] = []
 
-    def __enter__(self) -> Self:
-        self._directory.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(self._protocol, sock=self._socket)
-        )
-        self._loop.run_forever()
-        server.close()
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
-
-    def _protocol(self) -> SMTP:
-        self.connections += 1
+    def session(self, number: int) -> SMTP:  # noqa: ARG002 - all are treated alike
+        """Take whatever comes."""
         return SMTP(self, enable_SMTPUTF8=True, loop=self._loop, hostname="mailqueue-demo")
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: ARG002, N802

@@ -1,12 +1,11 @@
 """A real SMTP server (aiosmtpd) that records what it gets and can be told to misbehave."""
 
-import asyncio
-import socket
-import threading
 from collections.abc import Callable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from aiosmtpd.smtp import SMTP
+
+from mailqueue.demo.sink import SmtpThread
 
 
 class Received(NamedTuple):
@@ -20,43 +19,18 @@ class Received(NamedTuple):
 Script = Callable[[str, str, int], str | None]
 
 
-class SmtpServer:
-    """Listens on a free port of 127.0.0.1; ``received`` and ``connections`` tell the story."""
+class SmtpServer(SmtpThread):
+    """Takes mail, or does what its script says; ``received`` tells the story."""
 
     def __init__(self, script: Script | None = None, **options: Any) -> None:
+        super().__init__()
         self.script = script
         self._options: dict[str, Any] = {"enable_SMTPUTF8": True, "hostname": "sink"} | options
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self.port: int = self._socket.getsockname()[1]
         self.received: list[Received] = []
-        self.connections = 0
         self.quits = 0
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(self._protocol, sock=self._socket)
-        )
-        self._loop.run_forever()
-        server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
-        self._loop.close()
-
-    def _protocol(self) -> SMTP:
-        self.connections += 1
-        return SMTP(_Handler(self, self.connections), loop=self._loop, **self._options)
+    def session(self, number: int) -> SMTP:
+        return SMTP(_Handler(self, number), loop=self._loop, **self._options)
 
 
 class _Handler:
