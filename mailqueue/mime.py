@@ -176,7 +176,12 @@ def name_attachment(part: Message, filename: Any) -> None:
 
 
 def as_text(content: Any) -> str:
-    """Return text for a text part; bytes are taken as UTF-8, other bytes survive as they are."""
+    """Return text for a text part; bytes are taken as UTF-8, other bytes survive as they are.
+
+    None, which somebody may assign to a body, is no text.
+    """
+    if content is None:
+        return ""
     if isinstance(content, bytes | bytearray | memoryview):
         return bytes(content).decode("utf-8", "surrogateescape")
     return str(content)

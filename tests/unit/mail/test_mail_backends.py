@@ -3,6 +3,8 @@
 import io
 import smtplib
 import socket
+import sys
+import types
 from typing import Any
 from unittest import mock
 
@@ -60,6 +62,30 @@ def test_locmem_keeps_copies(outbox):
     assert [kept.subject for kept in outbox] == ["Subject"]
     with pytest.raises(mailqueue.BadHeaderError):
         locmem.EmailBackend().send_messages([mail(headers={"X": "a\nb"})])
+
+
+def test_the_outbox_of_djangos_test_runner_is_shared(monkeypatch):
+    monkeypatch.delattr(mailqueue, "outbox", raising=False)
+    assert not hasattr(mailqueue, "outbox")
+    runner = types.ModuleType("django.core.mail")
+    monkeypatch.setitem(sys.modules, "django.core.mail", runner)
+    assert not hasattr(mailqueue, "outbox")
+    runner.outbox = []  # type: ignore[attr-defined]
+    locmem.EmailBackend().send_messages([mail()])
+    assert mailqueue.outbox is runner.outbox  # type: ignore[attr-defined]
+    assert "outbox" not in vars(mailqueue)
+    assert [kept.subject for kept in mailqueue.outbox] == ["Subject"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_mailqueue_in_the_place_of_django_core_mail(monkeypatch, own):
+    monkeypatch.delattr(mailqueue, "outbox", raising=False)
+    monkeypatch.setitem(sys.modules, "django.core.mail", mailqueue)
+    if own:
+        mailqueue.outbox = []  # type: ignore[attr-defined]
+    locmem.EmailBackend().send_messages([mail()])
+    assert len(mailqueue.outbox) == 1  # type: ignore[attr-defined]
+    del mailqueue.outbox  # type: ignore[attr-defined]
 
 
 def test_console(capsys):

@@ -119,6 +119,16 @@ def test_dates_and_ids():
     assert not EmailMessage().message()["Date"].endswith(" -0000")
 
 
+def test_a_body_of_none_is_empty():
+    message = EmailMultiAlternatives(body=None)
+    assert message.body == ""
+    message.body = None
+    assert message.message().get_payload() == ""
+    message.attach_alternative("<p>", "text/html")
+    assert not message.body_contains("<p>")
+    assert len(message.message().get_payload()) == 1
+
+
 def test_bodies():
     def sent(body, encoding=None):
         message = EmailMessage("s", body, headers=FIXED)
