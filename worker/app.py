@@ -1,17 +1,30 @@
 """The Celery application: the library's configuration and what only a worker needs."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import click
 from celery import Celery
 from kombu.transport import TRANSPORT_ALIASES
 
+from mailqueue.errors import MailQueueError
 from worker.config import configuration
 
 # Every way to name a Redis broker leads to our transport; this process belongs to the worker.
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.transport:Transport"
 
 app = Celery("mailqueue", include=["worker.tasks"])
-app.add_defaults(configuration)
+
+
+def _configuration_or_sentence() -> dict[str, Any]:
+    """Let Celery's command line show what is wrong with a setting as it shows its own errors."""
+    try:
+        return configuration()
+    except MailQueueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+app.add_defaults(_configuration_or_sentence)
 
 
 def main(arguments: Sequence[str]) -> None:
