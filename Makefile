@@ -31,8 +31,9 @@ bench: $(DEV) ## Compare with Django's own backend, side by side
 worker: $(USE) ## Run a worker with the settings of the environment
 	@$(BIN)/mailqueue worker --loglevel INFO
 
-docs: $(DEV) ## Write the settings table into the README
+docs: $(DEV) ## Write the tables that are made from code into the docs
 	$(BIN)/python tests/support/settings_table.py
+	$(BIN)/python tests/support/differences_table.py
 
 format: $(DEV) ## Rewrite the code in its format
 	$(BIN)/ruff format
