@@ -9,7 +9,6 @@ Celery nor Django nor the worker.
 """
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 from mailqueue.attachments import (
     DEFAULT_ATTACHMENT_MIME_TYPE,
@@ -44,18 +43,11 @@ from mailqueue.sending import (
     send_mail,
     send_mass_mail,
 )
+from mailqueue.shared_outbox import PackageWithOutbox as _PackageWithOutbox
 from mailqueue.utils import DNS_NAME, CachedDnsName
 
-# `outbox`, a list of messages, appears here when the locmem backend is first used.
-if not TYPE_CHECKING:  # a type checker would take every name for an attribute
-
-    def __getattr__(name: str) -> Any:
-        """Share Django's ``outbox`` under Django's test runner, so that a test finds all mail."""
-        django = sys.modules.get("django.core.mail")
-        if name == "outbox" and django is not sys.modules[__name__] and hasattr(django, name):
-            return django.outbox
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+# `outbox`, a list of messages, is there once the locmem backend is used.
+sys.modules[__name__].__class__ = _PackageWithOutbox
 
 __all__ = [  # noqa: RUF022 - grouped: this is the table of contents
     # Messages

@@ -108,6 +108,7 @@ def _django_settings() -> Any:
 
 
 _MISSING: Final = object()
+_DJANGOS_BACKENDS: Final = "django.core.mail.backends."
 _DJANGOS_DEFAULT: Final = "django.core.mail.backends.smtp.EmailBackend"
 
 
@@ -115,15 +116,12 @@ def _over_django(conf: Any, base: Settings) -> Settings:
     """Django's live values over ``base``; ``configure()`` stays on top.
 
     Django's own settings are taken as they are (its checks and error texts are its own); ours are
-    validated. Django's own default for ``EMAIL_BACKEND`` does not count: calling
-    ``mailqueue.send_mail`` means the queue unless somebody said otherwise. Somebody may have done
-    so by plain assignment, as Django's test runner does, which ``is_overridden()`` misses.
+    validated.
     """
     global _from_django  # noqa: PLW0603 - cache, keyed by the raw values
     raw = tuple(getattr(conf, name, _MISSING) for name in NAMES)
     at = NAMES.index("EMAIL_BACKEND")
-    if raw[at] == _DJANGOS_DEFAULT and not conf.is_overridden("EMAIL_BACKEND"):
-        raw = (*raw[:at], _MISSING, *raw[at + 1 :])
+    raw = (*raw[:at], _email_backend(conf, raw[at]), *raw[at + 1 :])
     if _from_django is not None and _from_django[0] == raw:
         return _from_django[1]
     live = {
@@ -136,3 +134,18 @@ def _over_django(conf: Any, base: Settings) -> Settings:
     settings = msgspec.structs.replace(base, **live)
     _from_django = (raw, settings)
     return settings
+
+
+def _email_backend(conf: Any, value: Any) -> Any:
+    """What Django's ``EMAIL_BACKEND`` means for a caller of ``mailqueue.send_mail``.
+
+    Django's own default does not count: the call means the queue unless somebody said otherwise.
+    Somebody may have done so by plain assignment, as Django's test runner does, which
+    ``is_overridden()`` misses. Django's backends mean ours of the same name, which keep to the same
+    settings and share the outbox.
+    """
+    if value == _DJANGOS_DEFAULT and not conf.is_overridden("EMAIL_BACKEND"):
+        return _MISSING
+    if str(value).startswith(_DJANGOS_BACKENDS):
+        return str(value).replace(_DJANGOS_BACKENDS, "mailqueue.backends.", 1)
+    return value

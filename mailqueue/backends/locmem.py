@@ -17,7 +17,7 @@ class EmailBackend(BaseEmailBackend):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not hasattr(mailqueue, "outbox"):
-            vars(mailqueue)["outbox"] = []
+            mailqueue.outbox = []  # type: ignore[attr-defined]
 
     def send_messages(self, email_messages: Iterable[Any]) -> int:
         """Keep a copy of each message; one that could not be built is refused as when sending.

@@ -9,6 +9,8 @@ settings.configure(EMAIL_BACKEND="mailqueue.backends.queue.EmailBackend")
 from django.core import mail  # noqa: E402
 from django.core.mail.backends.locmem import EmailBackend  # noqa: E402
 
+import mailqueue  # noqa: E402
+from mailqueue.conf import get_settings  # noqa: E402
 from mailqueue.conversion import from_django, is_for_django  # noqa: E402
 from mailqueue.envelope import Envelope  # noqa: E402
 from mailqueue.message import EmailMessage  # noqa: E402
@@ -73,3 +75,14 @@ with capturing() as outbox:
     assert mail.send_mail("Hello", "x", "a@example.com", ["b@example.com"]) == 1
     assert mail.send_mass_mail([("Hi", "x", "a@example.com", ["b@example.com"])] * 3) == 3
 assert [message.subject for message in outbox] == ["Hello", "Hi", "Hi", "Hi"]
+
+# Django's test runner assigns its locmem backend; that is ours for us, and one outbox.
+settings.EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+assert get_settings().EMAIL_BACKEND == "mailqueue.backends.locmem.EmailBackend"
+mail.outbox = []
+mail.send_mail("Django's", "x", "a@example.com", ["b@example.com"])
+mailqueue.send_mail("ours", "x", "a@example.com", ["b@example.com"])
+assert [message.subject for message in mail.outbox] == ["Django's", "ours"]
+assert vars(mail)["outbox"] is getattr(mailqueue, "outbox")  # noqa: B009 - no type checker sees it
+settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+assert get_settings().EMAIL_BACKEND == "mailqueue.backends.smtp.EmailBackend"
