@@ -16,7 +16,7 @@ from mailqueue.enqueuing import enqueue
 from mailqueue.errors import ConfigurationError, EnqueueError
 from mailqueue.intake import check_message
 from mailqueue.message import EmailMultiAlternatives
-from mailqueue.progress import track
+from mailqueue.progress import progress_bar, track
 
 _CHUNK = 500
 _ERRORS_SHOWN = 10
@@ -51,15 +51,18 @@ def send_mailing(
         shown = "\n  ".join(faults[:_ERRORS_SHOWN])
         raise click.UsageError(f"{len(faults)} of {len(rows)} rows cannot be sent:\n  {shown}")
     sent = 0
-    for at in track(range(0, len(messages), _CHUNK), "enqueueing"):
-        try:
-            sent += len(enqueue(messages[at : at + _CHUNK]))
-        except EnqueueError as error:
-            sent += len(error.enqueued)
-            raise click.ClickException(
-                f"{error}\n{sent} of {len(messages)} mails are in the queue; "
-                f"go on with --skip {skip + sent}"
-            ) from error
+    with progress_bar() as bar:
+        task = bar.add_task("enqueueing", total=len(messages))
+        for at in range(0, len(messages), _CHUNK):
+            try:
+                sent += len(enqueue(messages[at : at + _CHUNK]))
+            except EnqueueError as error:
+                sent += len(error.enqueued)
+                raise click.ClickException(
+                    f"{error}\n{sent} of {len(messages)} mails are in the queue; "
+                    f"go on with --skip {skip + sent}"
+                ) from error
+            bar.update(task, completed=sent)
     click.echo(f"{sent} mails enqueued")
 
 
