@@ -13,6 +13,7 @@ How a task ends is what Flower shows, and it is true:
 import logging
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from celery import Task
@@ -154,11 +155,17 @@ def _publish(
         kwargs={"failures": list(failures[:_FAILURES_SHOWN])} if failures else {},
         task_id=task.request.id if same else None,
         retries=retries,
-        countdown=delay or None,
+        # Not ``countdown=``: on RabbitMQ Celery would look for native delayed delivery, and warn of
+        # its absence each time. The header is what becomes of it, and what workers read.
+        headers={"eta": _in(delay)} if delay else {},
         queue=get_settings().MAILQUEUE_QUEUE,
         argsrepr=describe([e.id for e in envelopes], sum(map(len, documents))),
         kwargsrepr="{}",
     )
+
+
+def _in(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
 def _failure_text(failures: list[str]) -> str:
