@@ -2,6 +2,7 @@
 
 import textwrap
 
+import django
 import pytest
 from support.processes import python
 
@@ -98,6 +99,8 @@ CASES = [
 
 
 def test_djangos_messages_have_the_same_bytes_after_the_queue() -> None:
+    if django.VERSION >= (6,):
+        pytest.skip(f"Django {django.__version__} writes mail with the modern API: other bytes")
     check = """
     failed = []
     for case in CASES:
