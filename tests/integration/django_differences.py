@@ -264,7 +264,7 @@ DIFFERENCES = [
     Difference(
         "console and undecodable bytes",
         "api.backend('console')(stream=io.StringIO()).send_messages([api.made(body='a\\udcff')])",
-        "UnicodeEncodeError",
+        "*",
         "1",
         "development should not stop at one byte",
     ),
