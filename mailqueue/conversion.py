@@ -8,13 +8,13 @@
 Django is never imported here: where its classes are needed, somebody has loaded it.
 """
 
-import email.utils
+import email
 from email.message import Message
 from importlib import import_module
 from typing import Any, Final
 
-from mailqueue.envelope import Envelope
-from mailqueue.message import EmailMessage
+from mailqueue.addresses import envelope_address, split_addresses
+from mailqueue.message import EmailMessage, EmailMultiAlternatives
 from mailqueue.packing import pack_message
 from mailqueue.raw import RawMessage
 from mailqueue.unpacking import unpack_message
@@ -39,7 +39,7 @@ def from_standard(message: Message) -> RawMessage:
     Sender and recipients are those of its own headers, as ``smtplib.send_message`` takes them:
     Sender before From, and To, Cc and Bcc. Blind copies are removed from what is sent.
 
-    Raises ``ValueError`` when it names no sender.
+    Raises ``ValueError`` when it names no sender, or an address is none.
     """
     senders = addresses(message, "Sender") or addresses(message, "From")
     if not senders:
@@ -48,17 +48,18 @@ def from_standard(message: Message) -> RawMessage:
     copy = email.message_from_bytes(message.as_bytes())
     del copy["Bcc"]
     converted = RawMessage(copy.as_bytes())
-    converted.from_email = senders[0]
+    converted.from_email = envelope_address(senders[0])
     for name in ("to", "cc", "bcc"):
-        setattr(converted, name, addresses(message, name))
+        setattr(converted, name, [envelope_address(one) for one in addresses(message, name)])
     converted.subject = " ".join(str(message["Subject"] or "").split())
     return converted
 
 
-def addresses(message: Message, name: str) -> list[str]:
-    """The bare addresses in all headers of this name."""
-    values = [str(value) for value in message.get_all(name, [])]
-    return [address for _, address in email.utils.getaddresses(values) if address]
+def addresses(message: Message, *names: str) -> list[str]:
+    """Addresses of these headers as they stand there; an empty group (``hidden:;``) has none."""
+    values = [" ".join(str(v).split()) for name in names for v in message.get_all(name, [])]
+    found = [address for value in values for address in split_addresses(value)]
+    return [address for address in found if not address.endswith(":;")]
 
 
 def is_for_django(backend: Any) -> bool:
@@ -66,12 +67,8 @@ def is_for_django(backend: Any) -> bool:
     return any(cls.__module__.startswith("django.core.mail.") for cls in type(backend).__mro__)
 
 
-def to_django(envelope: Envelope) -> Any:
-    """Rebuild an envelope's message as Django's class.
-
-    Raises ``DecodeError`` where a value in it is damaged, ``ImportError`` without Django.
-    """
-    ours = unpack_message(envelope)
+def to_django(ours: EmailMessage) -> Any:
+    """Rebuild our message as Django's class. Raises ``ImportError`` without Django."""
     mail = import_module("django.core.mail")
     missing = {name for name in _SUBTYPES if not hasattr(mail.EmailMultiAlternatives, name)}
     if isinstance(ours, RawMessage) or any(
@@ -80,9 +77,9 @@ def to_django(envelope: Envelope) -> Any:
         if name in missing
     ):
         message = _raw_class(mail.EmailMessage)(ours)
-    elif envelope.kind == "EmailMultiAlternatives":
+    elif isinstance(ours, EmailMultiAlternatives):
         message = mail.EmailMultiAlternatives()
-        for content, mimetype in ours.alternatives:  # type: ignore[attr-defined]
+        for content, mimetype in ours.alternatives:
             message.attach_alternative(content, mimetype)
     else:
         message = mail.EmailMessage()

@@ -61,7 +61,7 @@ def _send(envelope: Envelope, backend: Any) -> tuple[Outcome, bool]:
         message = unpack_message(envelope)
         check_message(message)
         if is_for_django(backend):
-            message = to_django(envelope)
+            message = to_django(message)
         count = backend.send_messages([message])
     except Exception as error:  # noqa: BLE001 - judged, never swallowed
         return judge(error)

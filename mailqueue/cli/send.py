@@ -3,13 +3,12 @@
 import email
 import re
 import sys
-from email.message import Message
 from pathlib import Path
 from typing import Final
 
 import click
 
-from mailqueue.addresses import split_addresses
+from mailqueue.conversion import addresses
 from mailqueue.enqueuing import enqueue
 from mailqueue.errors import ConfigurationError, EnqueueError
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
@@ -135,10 +134,10 @@ def _finished(path: Path, recipients: list[str], sender: str | None) -> RawMessa
     parsed = email.message_from_bytes(data)
     if not parsed.keys():
         raise click.UsageError(f"{path} has no header lines; is it a message (RFC 5322)?")
-    recipients = recipients or _addresses(parsed, "To", "Cc", "Bcc")
+    recipients = recipients or addresses(parsed, "To", "Cc", "Bcc")
     if not recipients:
         raise click.UsageError(f"{path} names no recipient; give one with --to")
-    from_ = [sender] if sender else _addresses(parsed, "From")
+    from_ = [sender] if sender else addresses(parsed, "From")
     if not from_:
         raise click.UsageError(f"{path} has no From; give one with --from")
     head, blank, body = data.partition(b"\n\n")
@@ -152,10 +151,3 @@ def _finished(path: Path, recipients: list[str], sender: str | None) -> RawMessa
     except ValueError as error:
         raise click.UsageError(f"{path} cannot be sent as it is: {error}") from error
     return message
-
-
-def _addresses(parsed: Message, *names: str) -> list[str]:
-    """Addresses of these headers as they stand there; an empty group (``hidden:;``) has none."""
-    values = [" ".join(str(v).split()) for name in names for v in parsed.get_all(name, [])]
-    found = [address for value in values for address in split_addresses(value)]
-    return [address for address in found if not address.endswith(":;")]
