@@ -20,6 +20,7 @@ from mailqueue.errors import ConfigurationError
 from mailqueue.settings import NAMES, Settings
 
 _JSON_IN_ENVIRONMENT: Final = frozenset({"ADMINS", "MANAGERS"})
+_COMMAS_IN_ENVIRONMENT: Final = frozenset({"MAILQUEUE_RETRY_SCHEDULE", "MAILQUEUE_EVENTS"})
 
 _configured: dict[str, Any] = {}
 _from_environment: Settings | None = None
@@ -83,6 +84,8 @@ def _parse(found: Mapping[str, str]) -> dict[str, Any]:
                 f"{name} in the environment: {error}; "
                 f'write pairs as JSON, like [["Ann", "ann@example.com"]]'
             ) from error
+    for name in _COMMAS_IN_ENVIRONMENT & found.keys():
+        parsed[name] = [part.strip() for part in found[name].split(",") if part.strip()]
     return parsed
 
 

@@ -37,6 +37,13 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     filename: Text | None = None
 
 
+class Try(msgspec.Struct, frozen=True, array_like=True):
+    """One attempt that ended in trouble: when, and what was said."""
+
+    at: float
+    detail: str
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One message on its way, with its delivery options.
 
@@ -75,6 +82,23 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     recipients: tuple[Text, ...] | None = None
     #: The task reports failure in its result, not as its state.
     fail_silently: bool = False
+    #: The way out it takes.
+    route: str = "default"
+    #: Seconds since the epoch before which it is not sent.
+    not_before: float = 0.0
+    #: Seconds since the epoch after which it is not sent any more; None: the policy's age decides.
+    expires_at: float | None = None
+    #: What to do when nobody can know whether it was sent; None: ``MAILQUEUE_ON_UNKNOWN``.
+    on_unknown: Literal["resend", "hold"] | None = None
+
+    #: Raised each time the mail is put back; the ledger knows an older copy by it.
+    edition: int = 0
+    #: Attempts that count: those in which this message or a recipient was deferred.
+    attempts: int = 0
+    #: Seconds since the epoch of the first of them; 0.0 before it.
+    first_attempt_at: float = 0.0
+    #: The latest attempts that ended in trouble, for people to read.
+    tries: tuple[Try, ...] = ()
 
     @property
     def message_id(self) -> str:

@@ -4,13 +4,15 @@
 Where the values come from is ``conf.py``'s business.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]  # a year; sockets take no infinity
 Count = Annotated[int, Meta(ge=1)]
+Delays = Annotated[tuple[Seconds, ...], Meta(min_length=1)]
+Names = tuple[str, ...]
 
 
 def _about(text: str) -> Meta:
@@ -57,12 +59,61 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         _about("Seconds without progress after which sending raises `EnqueueError`."),
     ] = 2.0
     MAILQUEUE_VISIBILITY_TIMEOUT: Annotated[
+        Annotated[float, Meta(ge=3, le=86_400)],
+        _about(
+            "Seconds after which Redis hands the batch of a worker that died to another one. "
+            "Workers that live renew it, however long a batch takes."
+        ),
+    ] = 60.0
+
+    # What becomes of mail that cannot be sent at once.
+    MAILQUEUE_RETRY_SCHEDULE: Annotated[
+        Delays,
+        _about(
+            "Seconds before each further attempt of deferred mail (environment: with commas); the "
+            "last one repeats. Each delay is drawn at random between 0 and its value."
+        ),
+    ] = (30.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0)
+    MAILQUEUE_MAX_AGE: Annotated[
         Seconds,
         _about(
-            "Seconds after which Redis hands a dead worker's batch to another one. A batch stops "
-            "and requeues what is left at half of it, so it is never run twice at once."
+            "Seconds after its first deferral when a mail is given up and kept in the failed store."
         ),
-    ] = 600.0
+    ] = 86_400.0
+    MAILQUEUE_ON_UNKNOWN: Annotated[
+        Literal["resend", "hold"],
+        _about(
+            "When nobody can know whether a mail was sent: `resend` it, as mail servers do, or "
+            "`hold` it in the failed store for a person."
+        ),
+    ] = "resend"
+    MAILQUEUE_POLICY: Annotated[
+        str | None,
+        _about(
+            "Dotted path of a function that is asked first what to do about a fault; see "
+            "`docs/failures.md`."
+        ),
+    ] = None
+    MAILQUEUE_EVENTS: Annotated[
+        Names,
+        _about(
+            "Dotted paths of functions that are called with each event: a mail was enqueued, "
+            "sent, deferred, bounced … (environment: with commas)."
+        ),
+    ] = ()
+    MAILQUEUE_LEDGER_TTL: Annotated[
+        Seconds,
+        _about(
+            "Seconds for which it is remembered that a mail was sent; also how long an "
+            "`idempotency_key` holds."
+        ),
+    ] = 259_200.0
+    MAILQUEUE_FAILED_MAX_AGE: Annotated[
+        Seconds, _about("Seconds for which the failed store keeps a mail.")
+    ] = 2_592_000.0
+    MAILQUEUE_FAILED_MAX_COUNT: Annotated[
+        Count, _about("Mails that the failed store keeps; the oldest make room, and it is logged.")
+    ] = 100_000
 
     # The SMTP server, by Django's names.
     EMAIL_HOST: Annotated[str, _about("SMTP server.")] = "localhost"
