@@ -6,21 +6,26 @@ Keys in the state store, both behind the queue's name:
 - ``failed:by-time``  sorted set: id, scored by the time it was kept
 
 An entry is written before its task is acknowledged, so a crash in between leaves it here and in
-the queue, never in neither. Keeping the same id again replaces the entry.
+the queue, never in neither. A mail whose recipients fail one after the other has one entry, for
+all of them. Its bounds (``MAILQUEUE_FAILED_MAX_AGE``, ``MAILQUEUE_FAILED_MAX_COUNT``) are kept by
+``prune()``, which a worker runs and logs.
 """
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 import redis
 
-from mailqueue.envelope import Envelope
+from mailqueue.envelope import Envelope, Try
+from mailqueue.errors import DecodeError
 from mailqueue.state import get_state, key
 
-Reason = Literal["undecodable", "bounced", "gave up"]
+#: Why it was not sent. ``unknown``: it may have been; ``gave up``: deferred until it was too old.
+Reason = Literal["undecodable", "bounced", "gave up", "expired", "unknown"]
+_CHUNK: Final = 500
 
 
 class Failed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,15 +43,36 @@ class Failed(msgspec.Struct, frozen=True, omit_defaults=True):
     #: Delivery attempts made.
     attempts: int = 0
 
+    def envelope(self) -> Envelope | None:
+        """The mail; None where it cannot be read."""
+        try:
+            return Envelope.decode(self.data)
+        except DecodeError:
+            return None
+
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Failed).decode
 
 
-def keep_message(envelope: Envelope, reason: Reason, detail: str, attempts: int) -> None:
-    """Keep a mail that will not be tried again."""
-    data = envelope.encode().encode()
-    _keep(Failed(envelope.id, reason, detail, data, time.time(), attempts))
+def keep_message(envelope: Envelope, reason: Reason, detail: str) -> None:
+    """Keep a mail that will not be tried again, for the recipients that its envelope names."""
+    now = time.time()
+    tried = msgspec.structs.replace(envelope, tries=(*envelope.tries, Try(now, detail)))
+    before = find(envelope.id)
+    merged = _merged(before, tried) if before else tried
+    if before and merged is not tried and detail != before.detail:
+        detail = f"{before.detail}; {detail}"
+    _keep(Failed(envelope.id, reason, detail, merged.encode().encode(), now, envelope.attempts))
+
+
+def _merged(before: Failed, envelope: Envelope) -> Envelope:
+    """The envelope, for the recipients that failed before, too."""
+    earlier = before.envelope()
+    if earlier is None or earlier.recipients is None or envelope.recipients is None:
+        return envelope
+    added = [r for r in envelope.recipients if r not in earlier.recipients]
+    return msgspec.structs.replace(envelope, recipients=(*earlier.recipients, *added))
 
 
 def keep_undecodable(data: object, detail: str) -> str:
@@ -78,11 +104,45 @@ def count(client: redis.Redis | None = None) -> int:
     return int((client or get_state()).hlen(key("failed")))
 
 
+def find(id_: str) -> Failed | None:
+    """One entry."""
+    found: Any = get_state().hget(key("failed"), id_)
+    return None if found is None else _decode(found)
+
+
 def entries() -> Iterator[Failed]:
-    """All entries, the oldest first."""
+    """All entries, the oldest first. What is kept or discarded meanwhile may be missed."""
     client = get_state()
     ids: Any = client.zrange(key("failed", "by-time"), 0, -1)
-    for id_ in ids:
-        found: Any = client.hget(key("failed"), id_)
-        if found is not None:
-            yield _decode(found)
+    for at in range(0, len(ids), _CHUNK):
+        found: Any = client.hmget(key("failed"), ids[at : at + _CHUNK])
+        yield from (_decode(data) for data in found if data is not None)
+
+
+def discard(ids: Sequence[str]) -> int:
+    """Forget entries for good; returns how many there were."""
+    if not ids:
+        return 0
+    pipe: Any = get_state().pipeline(transaction=True)
+    pipe.hdel(key("failed"), *ids)
+    pipe.zrem(key("failed", "by-time"), *ids)
+    return int(pipe.execute()[0])
+
+
+def prune(max_age: float, max_count: int) -> int:
+    """Discard what is older than ``max_age`` seconds, and the oldest beyond ``max_count``.
+
+    Returns how many, at most some hundreds a call; how many ever is in the ledger's totals as
+    ``pruned``.
+    """
+    client = get_state()
+    by_time = key("failed", "by-time")
+    limit = time.time() - max_age
+    old: Any = client.zrangebyscore(by_time, "-inf", limit, start=0, num=_CHUNK)
+    if not old:
+        excess = int(client.zcard(by_time)) - max_count
+        old = client.zrange(by_time, 0, min(excess, _CHUNK) - 1) if excess > 0 else []
+    dropped = discard([id_.decode() for id_ in old])
+    if dropped:
+        client.hincrby(key("totals"), "failed:pruned", dropped)
+    return dropped

@@ -1,0 +1,235 @@
+"""The ledger: per message, what has been claimed and what came of it.
+
+A worker claims its batch here before it sends, marks each message before handing it over, records
+each outcome when it is known, and acknowledges the batch last. So a batch that the broker delivers
+twice, or again after a crash, resends nothing that was sent; only what a dead worker was handing
+over at that moment is unknown.
+
+One record a message, a hash behind the queue's name, ``mail:ID``:
+
+    s  state (``Status``)         e  edition: raised whenever the mail is put back
+    o  run that claimed it        c  workers that died while handing it over
+    t  time of the last change    d  last reply, without addresses
+    n  attempts that counted      ok, bad  recipients served, and failed for good
+
+``runs`` (sorted set) holds the leases of runs, renewed while their process lives: it tells a
+worker that is slow from one that is dead.
+"""
+
+import math
+import os
+import platform
+import uuid
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from mailqueue.conf import get_settings
+from mailqueue.outcomes import Status
+from mailqueue.scripts import run_script
+from mailqueue.state import get_state, key
+
+#: Workers that may die while handing over one and the same mail, before a person has to look.
+DEATHS: Final = 5
+
+
+class Verdict(StrEnum):
+    """What may be done with a message; the words of ``lua/claim.lua``, which explains them."""
+
+    GO = "go"
+    RESEND = "resend"
+    HOLD = "hold"
+    POISON = "poison"
+    BUSY = "busy"
+    PAUSED = "paused"
+    OVER = "over"
+
+
+class Wanted(NamedTuple):
+    """A message to claim."""
+
+    id: str
+    edition: int
+    hold: bool = False
+
+
+class Settlement(NamedTuple):
+    """What came of a claimed message, as it is recorded."""
+
+    id: str
+    edition: int
+    status: Status
+    #: The last reply, without addresses.
+    detail: str = ""
+    attempts: int = 0
+    served: int = 0
+    failed: int = 0
+    #: The envelope, where the mail waits for another attempt; empty where it does not.
+    document: str = ""
+    #: Seconds since the epoch when it is due, or, without one, seconds from now.
+    due: float | None = None
+    delay: float = 0.0
+    #: It waits for its route to be opened, not for a time.
+    parked: bool = False
+
+
+class Record(NamedTuple):
+    """What the ledger knows of one message."""
+
+    status: Status
+    edition: int
+    #: Seconds since the epoch of the last change.
+    changed_at: float
+    detail: str = ""
+    attempts: int = 0
+    served: int = 0
+    failed: int = 0
+
+
+def new_run(messages: int) -> str:
+    """Name a run: one task's work on its batch; the name tells where and how much it has."""
+    return f"{platform.node()}/{os.getpid()}/{uuid.uuid4().hex[:12]}/{messages}"
+
+
+def lease_seconds() -> float:
+    """Seconds after which a run that is not renewed counts as dead.
+
+    Shorter than the broker takes to hand its batch out again, so that nobody has to wait twice.
+    """
+    return get_settings().MAILQUEUE_VISIBILITY_TIMEOUT / 3
+
+
+def claim(run: str, route: str, wanted: Sequence[Wanted]) -> list[Verdict]:
+    """Claim a batch in one round trip; a verdict for each message."""
+    words: Any = run_script(
+        "claim",
+        [key("runs"), key("route", route), *(_record(w.id) for w in wanted)],
+        [
+            run,
+            lease_seconds(),
+            _kept(),
+            DEATHS,
+            *(field for w in wanted for field in (w.id, w.edition, "hold" if w.hold else "resend")),
+        ],
+    )
+    return [Verdict(word.decode()) for word in words]
+
+
+def begin(run: str, id_: str) -> bool:
+    """Mark a claimed message as being handed over; False where the claim is lost."""
+    return bool(run_script("begin", [_record(id_)], [run]))
+
+
+def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tuple[bool, bool]:
+    """Record an outcome and begin the ``following`` message, in one round trip.
+
+    Returns whether it was recorded (another run may have taken over) and whether the following
+    one may be handed over.
+    """
+    settled, begun = run_script(
+        "settle",
+        [
+            _record(outcome.id),
+            _record(following or outcome.id),
+            key("schedule"),
+            key("documents"),
+            key("parked", route),
+            key("totals"),
+        ],
+        [
+            run,
+            outcome.id,
+            outcome.edition,
+            outcome.status,
+            outcome.detail,
+            outcome.attempts,
+            outcome.served,
+            outcome.failed,
+            -1 if outcome.due is None else outcome.due,
+            outcome.delay,
+            outcome.document,
+            int(outcome.parked),
+            _kept(),
+            route,
+            int(bool(following)),
+        ],
+    )
+    return bool(settled), bool(begun)
+
+
+def put_off(
+    route: str, id_: str, edition: int, document: str, *, delay: float, parked: bool, detail: str
+) -> None:
+    """Let a message wait that could not be claimed (``Verdict.BUSY``, ``Verdict.PAUSED``)."""
+    run_script(
+        "put_off",
+        [_record(id_), key("schedule"), key("documents"), key("parked", route)],
+        [id_, edition, delay, document, int(parked), _kept(), detail],
+    )
+
+
+def renew(runs: Sequence[str]) -> None:
+    """Renew the leases of runs that go on."""
+    run_script("renew", [key("runs")], [lease_seconds(), *runs])
+
+
+def finish(run: str) -> None:
+    """End a run's lease."""
+    get_state().zrem(key("runs"), run)
+
+
+def cancel(id_: str, routes: Sequence[str]) -> Status:
+    """Take a mail back; returns ``CANCELLED``, or the state that kept it from being so."""
+    word: Any = run_script(
+        "cancel",
+        [
+            _record(id_),
+            key("schedule"),
+            key("documents"),
+            *(key("parked", route) for route in routes),
+        ],
+        [id_, _kept()],
+    )
+    return Status(word.decode())
+
+
+def look_up(id_: str) -> Record | None:
+    """What is known of a message; None where no worker has met it, or long ago."""
+    found: Any = get_state().hgetall(_record(id_))
+    if b"s" not in found:
+        return None
+    return Record(
+        Status(found[b"s"].decode()),
+        int(found[b"e"]),
+        float(found[b"t"]),
+        found.get(b"d", b"").decode(),
+        int(found.get(b"n", 0)),
+        int(found.get(b"ok", 0)),
+        int(found.get(b"bad", 0)),
+    )
+
+
+def in_flight() -> int:
+    """Messages in the batches that workers are busy with now."""
+    client = get_state()
+    seconds, micros = client.time()
+    runs: Any = client.zrangebyscore(key("runs"), seconds + micros / 1e6, "+inf")
+    return sum(int(run.decode().rpartition("/")[2]) for run in runs)
+
+
+def totals() -> dict[str, dict[str, int]]:
+    """How often each status was reached, by route: ``{"default": {"sent": 3}}``."""
+    found: Any = get_state().hgetall(key("totals"))
+    counts: dict[str, dict[str, int]] = {}
+    for name, count in found.items():
+        route, _, status = name.decode().rpartition(":")
+        counts.setdefault(route, {})[status] = int(count)
+    return counts
+
+
+def _record(id_: str) -> str:
+    return key("mail", id_)
+
+
+def _kept() -> int:
+    return math.ceil(get_settings().MAILQUEUE_LEDGER_TTL)
