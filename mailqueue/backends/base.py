@@ -11,6 +11,20 @@ class BaseEmailBackend:
     A backend author writes ``send_messages()``; ``open()`` and ``close()`` only where there is a
     connection to keep for several calls.
 
+    A delivery backend may have one method more, which this class leaves out on purpose: where it
+    is missing, a worker sends one message at a time and learns no more than an exception tells. ::
+
+        def deliver_messages(self, messages: Iterable[Any]) -> Iterator[Attempt]
+
+    - The backend must be open; otherwise it raises an ``OSError`` before it takes any message.
+    - It takes the next message from ``messages`` only when it is about to hand it over; the caller
+      notes each message that is taken as begun. It may take several before the first outcome.
+    - For each message taken it yields one ``Attempt`` (``mailqueue/outcomes.py``), in the order of
+      the messages and as soon as the outcome is known.
+    - It never raises for trouble with a message or the connection: that is an attempt's ``fault``.
+    - After the connection was lost it yields the attempts of all messages taken, closes what is
+      left of it and ends. The caller may ``open()`` again and call it with what remains.
+
     Args:
         fail_silently: Whether trouble on the way is silent. Wrong messages and settings never are.
         **kwargs: Ignored, so that one call can serve every backend.

@@ -26,10 +26,10 @@ class Letter(NamedTuple):
                 there are no recipients.
             Exception: Whatever else a message's own methods raise.
         """
+        sender = envelope_address(message.from_email)
         recipients = [envelope_address(address) for address in message.recipients()]
         if not recipients:
             raise ValueError("The message has no recipients")
-        sender = envelope_address(message.from_email)
         return cls(sender, recipients, serialise(message.message()))
 
     @property

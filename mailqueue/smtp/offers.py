@@ -15,16 +15,12 @@ def check_address(client: smtplib.SMTP, address: str) -> None:
         AddressNotSupportedError: It is not ASCII, and the server offers no SMTPUTF8.
     """
     if not address.isascii() and not client.has_extn("smtputf8"):
-        # The name that connect() was given; smtplib keeps no public copy.
-        host = getattr(client, "_host", "") or "The server"
         raise AddressNotSupportedError(
-            f"{host} does not offer SMTPUTF8 (RFC 6531), which the address {address!r} needs"
+            f"The server does not offer SMTPUTF8 (RFC 6531), which the address {address!r} needs"
         )
 
 
-def mail_options(
-    client: smtplib.SMTP, addresses: Iterable[str], content: bytes
-) -> tuple[str, ...]:
+def mail_options(client: smtplib.SMTP, addresses: Iterable[str], content: bytes) -> tuple[str, ...]:
     """Return the options of ``MAIL FROM`` that a message needs, of those that the server offers.
 
     Says EHLO only where the answer hangs on it.

@@ -3,15 +3,11 @@
 ``smtplib.SMTP.sendmail()`` tells too little for a queue: it keys refusals by address, though an
 address can stand twice, and its errors do not say whether the content had been handed over. Only
 smtplib's reading and writing of single commands and replies is used here.
-
-What a reply means (RFC 5321, section 4.2.1): 2xx, or 354 to DATA, is a yes; 4xx and 5xx are
-refusals; 421 says that the server closes the connection (section 3.8), and that nothing was
-accepted. Anything else is no answer to what was asked. Both sides may be out of step then, so the
-connection is given up.
 """
 
 import contextlib
 import smtplib
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from mailqueue.outcomes import Attempt, Fault, Stage
@@ -22,10 +18,8 @@ from mailqueue.smtp.offers import (
     largest_size,
     mail_options,
 )
+from mailqueue.smtp.replies import GO_ON, YES, understand
 
-_YES: Final = range(200, 300)
-_GO_ON: Final = range(354, 355)
-_NO: Final = range(400, 600)
 #: Octets of content in one write; each write has the connection's whole time-out for itself.
 _CHUNK: Final = 64 * 1024
 
@@ -48,7 +42,7 @@ def transact(client: smtplib.SMTP, message: Any) -> Attempt:
         fault = transaction.run()
         if fault and fault.lost:
             _close(client)
-        elif transaction.open:
+        elif transaction.begun and not transaction.taken:
             _reset(client)
     except BaseException:  # an interrupt: nobody knows how far the dialogue had come
         _close(client)
@@ -64,11 +58,11 @@ def transact(client: smtplib.SMTP, message: Any) -> Attempt:
 
 
 class _Transaction:
-    """The steps, in the order in which they are spoken."""
+    """The steps, in the order in which they are spoken; each returns what ended the transaction."""
 
     def __init__(self, client: smtplib.SMTP, letter: Letter) -> None:
         self.stage = Stage.CONNECT
-        self.open = False  # something was said that a RSET has to undo
+        self.begun = False
         self.taken = False
         self.refused: list[tuple[str, Fault]] = []
         self._client = client
@@ -77,34 +71,39 @@ class _Transaction:
     def run(self) -> Fault | None:
         """Speak; return what ended the transaction for all recipients that are not refused."""
         try:
-            return self._greet() or self._check() or self._speak()
-        except OSError as error:  # smtplib's errors among them
+            return self._dialogue()
+        except (OSError, ValueError) as error:  # smtplib's errors are among them
             return Fault.of_error(self.stage, error, lost=True)
 
+    def _dialogue(self) -> Fault | None:
+        recipients = self._letter.recipients
+        if fault := self._greet() or self._weigh():
+            return fault
+        barred = {who: fault for who in recipients if (fault := self._unsupported(who))}
+        if not all(who in barred for who in recipients) and (fault := self._introduce(barred)):
+            return fault
+        if fault := self._address(barred):
+            return fault
+        return self._hand_over() if len(self.refused) < len(recipients) else None
+
     def _greet(self) -> Fault | None:
+        """EHLO, where opening the connection has not said it yet."""
         try:
             self._client.ehlo_or_helo_if_needed()
         except smtplib.SMTPHeloError as error:
-            fault = _understood(self.stage, error.smtp_code, error.smtp_error, _YES)
-            return fault and fault._replace(lost=True)
+            # smtplib's -1 stands for a reply without a code.
+            return Fault.of_reply(self.stage, max(error.smtp_code, 0), error.smtp_error, lost=True)
         return None
 
-    def _check(self) -> Fault | None:
-        """What the server's offers rule out needs no dialogue."""
+    def _weigh(self) -> Fault | None:
+        """What the server's offers rule out for the whole message needs no dialogue."""
         if fault := self._unsupported(self._letter.sender):
             return fault
         size, largest = len(self._letter.content), largest_size(self._client)
-        if largest is not None and size > largest:
-            words = f"5.3.4 Message of {size} octets exceeds the server's SIZE {largest}"
-            return Fault(Stage.SENDER, 552, words)
-        return None
-
-    def _speak(self) -> Fault | None:
-        supported = [who for who in self._letter.addresses if not self._unsupported(who)]
-        if len(supported) > 1:
-            if fault := self._say_sender(supported):
-                return fault
-        return self._say_recipients() or (self._say_content() if self.accepted else None)
+        if largest is None or size <= largest:
+            return None
+        words = f"5.3.4 Message of {size} octets exceeds the server's SIZE {largest}"
+        return Fault(Stage.SENDER, 552, words)
 
     def _unsupported(self, address: str) -> Fault | None:
         try:
@@ -112,3 +111,58 @@ class _Transaction:
         except AddressNotSupportedError as error:
             return Fault.of_error(Stage.BUILD, error)
         return None
+
+    def _introduce(self, barred: Container[str]) -> Fault | None:
+        """MAIL, with the options that the message needs."""
+        self.stage, self.begun = Stage.SENDER, True
+        letter = self._letter
+        said = [who for who in letter.addresses if who not in barred]
+        options = list(mail_options(self._client, said, letter.content))
+        self._client.command_encoding = "utf-8" if "SMTPUTF8" in options else "ascii"
+        if self._client.has_extn("size"):
+            options.insert(0, f"SIZE={len(letter.content)}")
+        return self._ask("MAIL", " ".join([f"FROM:<{letter.sender}>", *options]))
+
+    def _address(self, barred: Mapping[str, Fault]) -> Fault | None:
+        """RCPT for each recipient that the server can be told."""
+        self.stage = Stage.RECIPIENT
+        for who in self._letter.recipients:
+            fault = barred.get(who) or self._ask("RCPT", f"TO:<{who}>")
+            if fault and fault.lost:
+                return fault
+            if fault:
+                self.refused.append((who, fault))
+        return None
+
+    def _hand_over(self) -> Fault | None:
+        """DATA and the content."""
+        self.stage = Stage.DATA
+        if fault := self._ask("DATA", yes=GO_ON):
+            return fault
+        content = terminated(self._letter.content)
+        last = max(0, len(content) - _CHUNK)
+        for start in range(0, last, _CHUNK):
+            self._client.send(content[start : min(start + _CHUNK, last)])
+        # Before the write: what fails in the middle of it may still have left as a whole.
+        self.stage = Stage.CONTENT
+        self._client.send(content[last:])
+        fault = understand(self.stage, self._client.getreply())
+        self.taken = fault is None
+        return fault
+
+    def _ask(self, command: str, argument: str = "", *, yes: range = YES) -> Fault | None:
+        return understand(self.stage, self._client.docmd(command, argument), yes=yes)
+
+
+def _reset(client: smtplib.SMTP) -> None:
+    try:
+        code, _ = client.rset()
+    except OSError:
+        code = 0
+    if code not in YES:
+        _close(client)
+
+
+def _close(client: smtplib.SMTP) -> None:
+    with contextlib.suppress(OSError):
+        client.close()
