@@ -1,113 +1,248 @@
-"""What an error during delivery means, and what to do about it.
+"""What a fault means, and what to do about it. Two pure functions and this table.
 
-| seen                                                       | means                        |
-| ---------------------------------------------------------- | ---------------------------- |
-| all recipients refused, one of them with 4xx               | message deferred             |
-| all recipients refused, each with 5xx                      | message bounced              |
-| 4xx / 5xx at MAIL or after DATA                            | message deferred / bounced   |
-| no connection, DNS, TLS, login asked for (530, 534, 535),  | nothing was tried: the whole |
-| backend cannot be set up                                   | batch again, no attempt      |
-| 421, time-out, connection lost while sending               | message deferred, the rest   |
-|                                                            | again, no attempt            |
-| ValueError, TypeError: the message itself cannot be built  | message bounced              |
-| a non-ASCII address, and the server has no SMTPUTF8        | message bounced              |
-| anything else that a backend raises                        | message deferred             |
+| seen                                               | reach, kind           | what is done       |
+| -------------------------------------------------- | --------------------- | ------------------ |
+| 4xx at RCPT; 4xx at MAIL, DATA or after the dot    | recipient or message, | deferred, an       |
+|                                                    | temporary             | attempt is counted |
+| 5xx likewise; a message that cannot be built       | …, permanent          | bounced            |
+| lost after the final dot, before the reply         | message, unknown      | deferred (counted) |
+|                                                    |                       | or held            |
+| no connection, DNS, TLS; lost before the dot; 421  | connection, away      | deferred, on a new |
+| 4.3.2; "maximum message count per session"         | connection, session   | connection         |
+| too many connections at once                       | account, concurrency  | deferred, and the  |
+| sending too fast                                   | account, rate         | route pauses: 5,   |
+| a limit of the day or the account, in any code     | account, quota        | 2, 900 or 60 s at  |
+| 530, 534, 535, 538; AUTH refused; a wrong setting  | account, login        | first              |
+| a sender that is not set up (5.7.60, not verified) | account, sender       | deferred, 900 s    |
 
-A deferred message is tried again after the delays below; what is deferred ``MAX_ATTEMPTS`` times
-goes to the failed store. A server that is away counts no attempts: mail waits for it.
-This module knows neither Celery nor Redis nor clocks.
+Time is counted, not attempts: a deferred mail is given up (expired) once it is ``max_age`` old.
+Trouble of connection or account reach counts for nothing: a server that is away, or a password
+that was changed, must not empty the queue into the failed store.
+
+Sentences of providers are data in ``replies.py``. This module knows neither Celery nor Redis,
+neither clocks nor chance: ages come in seconds, and so does the random draw.
 """
 
-import smtplib
-from typing import Final, NamedTuple
+import builtins
+import re
+from typing import Final, Literal, NamedTuple
 
-from mailqueue.backends.smtp import AddressNotSupportedError
-from mailqueue.errors import ConfigurationError
-from worker.outcomes import Outcome, Status
+from mailqueue.outcomes import Fault, Stage, Status
+from worker import replies
+from worker.replies import Kind, Meaning, Reach
 
-#: Seconds before each further attempt; the last one repeats. Each must stay below the visibility
-#: timeout, since Celery's countdown waits in a worker's memory, unacknowledged.
-RETRY_DELAYS: Final = (5, 10, 20, 30)
-#: Attempts, about 10 minutes of them, before a deferred message is given up.
-MAX_ATTEMPTS: Final = 22
-
-#: Seconds before another try where the server could not even be reached.
-CONNECT_DELAY: Final = 15
-
-#: Service closing, and three ways to ask for a (better) login, at whichever command they come.
-_NOT_ABOUT_THE_MESSAGE: Final = frozenset({421, 530, 534, 535})
-_PERMANENT: Final = 5  # the first digit
-_TEMPORARY: Final = 4
+__all__ = ["Case", "Decision", "Kind", "Meaning", "Pause", "Reach", "Rules", "classify", "decide"]
 
 
-class Verdict(NamedTuple):
-    """What an error means for the message at hand, and whether the connection is still good."""
+class Case(NamedTuple):
+    """What else a decision depends on."""
 
-    outcome: Outcome
-    connection_usable: bool
+    #: This attempt's number, from 1, if it counts.
+    attempt: int = 1
+    #: Seconds since the first counted attempt.
+    age: float = 0.0
+    #: Seconds until the caller's own expiry.
+    expires_in: float | None = None
+    #: ``Attempt.unknown``.
+    unknown: bool = False
+    on_unknown: Literal["resend", "hold"] = "resend"
 
 
-def judge(error: Exception) -> Verdict:  # noqa: PLR0911 - one return for each row
-    """Classify what a delivery backend raised for one message."""
-    detail = describe(error)
-    match error:
-        case smtplib.SMTPRecipientsRefused():
-            codes = [code for code, _ in error.recipients.values()]
-            if _NOT_ABOUT_THE_MESSAGE & set(codes):
-                return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
-            return Verdict(Outcome(_by_codes(codes), detail), connection_usable=True)
-        case (
-            smtplib.SMTPAuthenticationError()
-            | smtplib.SMTPConnectError()
-            | smtplib.SMTPHeloError()
-            | smtplib.SMTPServerDisconnected()
+class Rules(NamedTuple):
+    """The settings that bear on it, in seconds."""
+
+    #: ``MAILQUEUE_RETRY_SCHEDULE``; at least one.
+    schedule: tuple[float, ...]
+    #: ``MAILQUEUE_MAX_AGE``
+    max_age: float
+
+
+class Pause(NamedTuple):
+    """A halt of the whole route. Its seconds are doubled each time, up to ``longest``."""
+
+    kind: Kind
+    first: float
+    longest: float
+    #: Ends by one mail that is tried; otherwise simply by time.
+    probe: bool
+
+
+class Decision(NamedTuple):
+    """What to do with the mail, its connection and its route."""
+
+    #: BOUNCED; DEFERRED; EXPIRED (given up by age); UNKNOWN (held for a person).
+    status: Status
+    #: Seconds until the next attempt.
+    delay: float = 0.0
+    #: An attempt of the message.
+    counts: bool = False
+    #: Whether the rest of the batch goes on: on this connection, on a new one, or not now.
+    connection: Literal["keep", "reopen", "stop"] = "keep"
+    pause: Pause | None = None
+
+
+#: Where a person has to act (a password, a limit) one mail is tried at the end of each pause;
+#: where time heals, nothing is tried.
+PAUSES: Final = {
+    kind: Pause(kind, first, longest, probe)
+    for kind, first, longest, probe in (
+        (Kind.RATE, 2.0, 30.0, False),
+        (Kind.CONCURRENCY, 5.0, 60.0, False),
+        (Kind.QUOTA, 900.0, 3600.0, True),
+        (Kind.LOGIN, 60.0, 900.0, True),
+    )
+}
+#: Seconds until another connection is tried, at least and at the most.
+RECONNECT: Final = (5.0, 15.0)
+#: Seconds, up to twice as many, for a sender that is not allowed.
+SENDER_DELAY: Final = 900.0
+
+_CLOSING: Final = 421
+#: RFC 4954, 6; 538 is its predecessor's.
+_LOGIN_CODES: Final = frozenset({530, 534, 535, 538})
+_TRANSITION: Final = 432  # RFC 4954, 4.7.12: the password must be set anew
+#: Command unknown, and bad sequence: the dialogue is out of step, which no message is to blame for.
+_OUT_OF_STEP: Final = frozenset({500, 503})
+_LOWEST_FAILURE: Final = 400
+_BEYOND_REPLIES: Final = 600
+_ADDRESS: Final = re.compile(r"<[^<>]*>")
+_TYPE: Final = re.compile(r"\w+(?=:|$)")
+
+
+def classify(fault: Fault, *, unknown: bool = False) -> Meaning:
+    """Say whose trouble it is and of what sort.
+
+    Args:
+        fault: What was seen.
+        unknown: The content had been handed over, and its reply was never seen.
+    """
+    if unknown:
+        return replies.UNKNOWN
+    meaning = _by_words(fault) or (_by_code(fault) if fault.code else _without_reply(fault))
+    if meaning.reach is Reach.MESSAGE and fault.stage is Stage.RECIPIENT:
+        return meaning._replace(reach=Reach.RECIPIENT)
+    return meaning
+
+
+def decide(fault: Fault, case: Case, rules: Rules, draw: float) -> Decision:
+    """Say what to do.
+
+    Args:
+        fault: What was seen.
+        case: The mail's circumstances.
+        rules: The settings.
+        draw: A random number, 0 <= draw < 1, which spreads mails that failed together.
+    """
+    return decide_meaning(classify(fault, unknown=case.unknown), fault, case, rules, draw)
+
+
+def decide_meaning(  # noqa: PLR0911 - one return for each row
+    meaning: Meaning, fault: Fault, case: Case, rules: Rules, draw: float
+) -> Decision:
+    """Say what to do about a fault whose meaning is known."""
+    if meaning.kind in PAUSES:
+        pause = PAUSES[meaning.kind]
+        delay = _until_expiry(pause.first * (1 + draw), case)
+        return Decision(Status.DEFERRED, delay, connection="stop", pause=pause)
+    goes_on: Literal["keep", "reopen"] = "reopen" if _is_unfit(fault) else "keep"
+    match meaning.kind:
+        case Kind.PERMANENT:
+            return Decision(Status.BOUNCED, counts=True, connection=goes_on)
+        case Kind.SENDER:
+            # Others may send from their addresses meanwhile, so the route does not pause. A person
+            # sets the sender up, sooner or later: nothing is counted, only ``expires`` ends it.
+            delay = _until_expiry(SENDER_DELAY * (1 + draw), case)
+            return Decision(Status.DEFERRED, delay, connection=goes_on)
+        case Kind.AWAY | Kind.SESSION:
+            shortest, longest = RECONNECT
+            delay = _until_expiry(shortest + draw * (longest - shortest), case)
+            return Decision(Status.DEFERRED, delay, connection="reopen")
+        case Kind.UNKNOWN:
+            if case.on_unknown == "hold" or _is_over(case, rules):
+                # Not expired even when its time is over: somebody may well have taken it.
+                return Decision(Status.UNKNOWN, counts=True, connection="reopen")
+            return Decision(Status.DEFERRED, _backoff(case, rules, draw), True, "reopen")
+        case _:
+            if _is_over(case, rules):
+                return Decision(Status.EXPIRED, counts=True, connection=goes_on)
+            return Decision(Status.DEFERRED, _backoff(case, rules, draw), True, goes_on)
+
+
+def _is_over(case: Case, rules: Rules) -> bool:
+    return case.age >= rules.max_age or (case.expires_in is not None and case.expires_in <= 0)
+
+
+def _backoff(case: Case, rules: Rules, draw: float) -> float:
+    """Full jitter, but the last try falls at ``max_age`` and none after the caller's expiry."""
+    step = rules.schedule[min(max(case.attempt, 1), len(rules.schedule)) - 1]
+    return _until_expiry(min(draw * step, rules.max_age - case.age), case)
+
+
+def _until_expiry(delay: float, case: Case) -> float:
+    return delay if case.expires_in is None else max(0.0, min(delay, case.expires_in))
+
+
+def _is_unfit(fault: Fault) -> bool:
+    """Nothing more should be said on this connection."""
+    if fault.stage in {Stage.BUILD, Stage.BACKEND} or not fault.code:
+        return fault.lost
+    is_a_refusal = _LOWEST_FAILURE <= fault.code < _BEYOND_REPLIES
+    return fault.lost or not is_a_refusal or fault.code in _OUT_OF_STEP
+
+
+def _by_words(fault: Fault) -> Meaning | None:
+    """The meaning of a sentence that is known."""
+    if fault.stage is Stage.BUILD or (not fault.code and fault.stage is not Stage.BACKEND):
+        return None
+    enhanced = fault.enhanced
+    words = _ADDRESS.sub("<>", fault.text)
+    if enhanced:  # it stands at the beginning of each line of a reply
+        words = " ".join(words.replace(enhanced, " ").split())
+    is_quoted = replies.QUOTED.search(words) is not None
+    for row in replies.ROWS:
+        if (
+            (not row.codes or fault.code in row.codes or fault.code // 100 in row.codes)
+            and (not row.enhanced or enhanced in row.enhanced)
+            and (not row.stages or fault.stage in row.stages)
+            and (row.text is None or row.text.search(words))
+            and not (is_quoted and row.meaning.reach is Reach.ACCOUNT)
         ):
-            return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
-        case smtplib.SMTPResponseException():
-            code = error.smtp_code
-            if code in _NOT_ABOUT_THE_MESSAGE:
-                return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
-            return Verdict(Outcome(_by_codes([code]), detail), connection_usable=True)
-        case ConfigurationError():
-            return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
-        case AddressNotSupportedError():  # which no waiting will change
-            return Verdict(Outcome(Status.BOUNCED, detail), connection_usable=True)
-        case OSError():  # smtplib's other errors among them
-            return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=False)
-        case ValueError() | TypeError():
-            return Verdict(Outcome(Status.BOUNCED, detail), connection_usable=True)
-        case _:
-            return Verdict(Outcome(Status.DEFERRED, detail), connection_usable=True)
+            return row.meaning
+    return None
 
 
-def _by_codes(codes: list[int]) -> Status:
-    """Bounced when each reply is a permanent one (RFC 5321, 4.2.1); deferred otherwise."""
-    permanent = bool(codes) and all(code // 100 == _PERMANENT for code in codes)
-    return Status.BOUNCED if permanent else Status.DEFERRED
+def _by_code(fault: Fault) -> Meaning:
+    code = fault.code
+    if fault.stage is Stage.BACKEND:
+        by_digit = {4: replies.PERMANENT, 5: replies.AWAY}
+        return replies.HTTP.get(code) or by_digit.get(code // 100, replies.TEMPORARY)
+    if code == _CLOSING or fault.stage is Stage.CONNECT:
+        return replies.AWAY
+    if code in _LOGIN_CODES:
+        return replies.LOGIN
+    if fault.stage is Stage.LOGIN:
+        # RFC 4954: 454 says that the server cannot tell at present.
+        return replies.LOGIN if code // 100 == 5 or code == _TRANSITION else replies.AWAY  # noqa: PLR2004
+    if fault.enhanced == "4.3.2":  # the system takes nothing from the network (RFC 3463, 3.4)
+        return replies.SESSION
+    is_permanent = code // 100 == 5 and code not in _OUT_OF_STEP  # noqa: PLR2004
+    return replies.PERMANENT if is_permanent else replies.TEMPORARY
 
 
-def describe(error: Exception) -> str:
-    """An error in words: replies as ``code text``, anything else as ``Type: text``."""
-    match error:
-        case smtplib.SMTPRecipientsRefused():
-            return "; ".join(reply(code, text) for code, text in error.recipients.values())
-        case smtplib.SMTPResponseException():
-            return reply(error.smtp_code, error.smtp_error)
-        case _:
-            return f"{type(error).__name__}: {error}"
+def _without_reply(fault: Fault) -> Meaning:
+    name = _TYPE.match(fault.text)
+    kind = getattr(builtins, name[0], None) if name else None
+    if name and name[0] in {"ConfigurationError", "EmbeddedError"}:
+        return replies.LOGIN  # as with a wrong password, a person has to act, and mail is kept
+    if fault.lost or fault.stage is Stage.CONNECT:
+        return replies.AWAY
+    if fault.stage is Stage.LOGIN:
+        return replies.LOGIN
+    if fault.stage is Stage.BUILD and not _is_of_the_machine(kind):
+        return replies.PERMANENT
+    return replies.TEMPORARY
 
 
-def is_temporary(code: int) -> bool:
-    """True for 4xx replies."""
-    return code // 100 == _TEMPORARY
-
-
-def reply(code: int, text: bytes | str) -> str:
-    """An SMTP reply on one line."""
-    words = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {' '.join(words.split())}"
-
-
-def retry_delay(attempts: int) -> float:
-    """Seconds until the next attempt after ``attempts`` of them: 5, 10, 20, then 30 each."""
-    return RETRY_DELAYS[min(attempts, len(RETRY_DELAYS)) - 1]
+def _is_of_the_machine(kind: object) -> bool:
+    """Memory, disks, files, an installation: what may be mended under the same message."""
+    return isinstance(kind, type) and issubclass(kind, OSError | MemoryError | ImportError)
