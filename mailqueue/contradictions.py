@@ -9,10 +9,6 @@ from mailqueue.urls import AMQP_SCHEMES, EMBEDDED, scheme
 _QUEUE_BACKEND: Final = "mailqueue.backends.queue.EmailBackend"
 _SMTPS_PORT: Final = 465
 _SUBMISSION_PORT: Final = 587
-#: SMTP operations that one message may take in the worst case, each up to EMAIL_TIMEOUT.
-_OPERATIONS: Final = 4
-#: Seconds that a deferred batch waits in a worker at the most; ``worker.policy`` has the steps.
-_LONGEST_WAIT: Final = 30
 
 
 class Contradiction(NamedTuple):
@@ -103,22 +99,4 @@ def _times(s: Settings) -> Iterator[Contradiction]:
         yield Contradiction(
             "EMAIL_TIMEOUT is unset: a silent SMTP server would hold a worker for ever",
             "set EMAIL_TIMEOUT=60",
-        )
-    elif s.EMAIL_TIMEOUT * _OPERATIONS > s.MAILQUEUE_VISIBILITY_TIMEOUT / 2:
-        yield Contradiction(
-            f"one message may take {_OPERATIONS} times EMAIL_TIMEOUT ({s.EMAIL_TIMEOUT:g} s), "
-            "more than half of MAILQUEUE_VISIBILITY_TIMEOUT "
-            f"({s.MAILQUEUE_VISIBILITY_TIMEOUT:g} s), after which its batch is given out again",
-            f"set MAILQUEUE_VISIBILITY_TIMEOUT={2 * _OPERATIONS * s.EMAIL_TIMEOUT:g} or more",
-            fatal=True,
-        )
-    if (
-        s.MAILQUEUE_VISIBILITY_TIMEOUT <= _LONGEST_WAIT
-        and scheme(s.MAILQUEUE_BROKER_URL or "") not in AMQP_SCHEMES
-    ):
-        yield Contradiction(
-            f"a deferred batch waits up to {_LONGEST_WAIT} s in its worker, and "
-            f"MAILQUEUE_VISIBILITY_TIMEOUT ({s.MAILQUEUE_VISIBILITY_TIMEOUT:g} s) gives it out "
-            "again before that",
-            f"set MAILQUEUE_VISIBILITY_TIMEOUT to more than {_LONGEST_WAIT}",
         )

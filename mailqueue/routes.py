@@ -72,6 +72,12 @@ def worked(route: str, id_: str) -> bool:
     return bool(run_script("worked", [key(*name) for name in names], [id_]))
 
 
+def is_probe(route: str, id_: str) -> bool:
+    """True for the mail that was let through a pause to try the route."""
+    found: Any = get_state().hget(key("route", route), "probe")
+    return bool(id_) and found == id_.encode()
+
+
 def connecting_failed(route: str) -> int:
     """Note that the server could not be reached; returns how often in a row, over all workers."""
     pipe: Any = get_state().pipeline(transaction=True)

@@ -16,6 +16,13 @@ from mailqueue.raw import RawMessage
 from mailqueue.values import Special, Text, unpack, unpack_tree
 
 
+def recipients_of(envelope: Envelope) -> list[str]:
+    """To whom the mail still goes, without rebuilding it."""
+    if envelope.recipients is not None:
+        return [str(unpack(value)) for value in envelope.recipients]
+    return [str(unpack(value)) for value in (*envelope.to, *envelope.cc, *envelope.bcc)]
+
+
 class _CarriedPart(MIMEBase):
     """A MIME object that came through the queue; a ``MIMEBase``, as the mail API asks for."""
 

@@ -9,6 +9,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from mailqueue.errors import MailQueueError
 from worker.config import configuration
+from worker.poller import PollerStep
 
 # Every way to name a Redis broker leads to our transport; this process belongs to the worker.
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.transport:Transport"
@@ -25,6 +26,7 @@ def _configuration_or_sentence() -> dict[str, Any]:
 
 
 app.add_defaults(_configuration_or_sentence)
+app.steps["worker"].add(PollerStep)
 
 
 def main(arguments: Sequence[str]) -> None:

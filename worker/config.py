@@ -6,7 +6,9 @@ from mailqueue.broker import configuration as shared_configuration
 from mailqueue.conf import get_settings
 from mailqueue.contradictions import contradictions
 from mailqueue.errors import ConfigurationError
+from mailqueue.events import load_handler
 from mailqueue.urls import AMQP_SCHEMES, scheme, state_url
+from worker.policy_hook import decider
 
 
 def configuration() -> dict[str, Any]:
@@ -18,6 +20,10 @@ def configuration() -> dict[str, Any]:
     for found in contradictions(settings):
         if found.fatal:
             raise ConfigurationError(f"{found.text}; {found.remedy}")
+    # Functions that settings name: a misspelt one is told now, not with the first mail.
+    decider(settings.MAILQUEUE_POLICY)
+    for path in settings.MAILQUEUE_EVENTS:
+        load_handler(path)
     conf = shared_configuration(settings)
     state_url(settings)  # a worker without a state store could lose what it cannot send
     amqp = scheme(conf["broker_url"]) in AMQP_SCHEMES

@@ -1,89 +1,193 @@
-"""One batch over one connection: what to hand to the backend, and what came of it."""
+"""One batch over one connection, which is opened again where the server closed it.
+
+Three things can happen to the connection itself, and none is a message's fault:
+
+- it breaks, or the server has had enough of it, after it has served: the message at hand is tried
+  again at once on a new one, and the batch goes on;
+- a new one breaks at its first message: that message is put off, for it may be the cause; if the
+  next one fares alike it was not, and the rest of the batch waits;
+- it cannot be opened: the rest of the batch waits.
+"""
 
 import contextlib
+import smtplib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, Protocol
 
+from mailqueue.addresses import envelope_address
 from mailqueue.conversion import is_for_django, to_django
 from mailqueue.envelope import Envelope
+from mailqueue.errors import ConfigurationError
 from mailqueue.intake import check_message
+from mailqueue.outcomes import Attempt, Fault, Stage
 from mailqueue.unpacking import unpack_message
-from worker.outcomes import Outcome, Status
-from worker.policy import describe, is_temporary, judge, reply
+from worker.faults import attempt_of, attempt_of_count
+from worker.judging import Judgement
+
+#: New connections in a row that break at their first message, before the batch is left for later.
+_LOSSES: Final = 2
 
 
-def deliver_batch(
-    envelopes: Sequence[Envelope],
-    connect: Callable[[], Any],
-    *,
-    budget: float,
-    clock: Callable[[], float] = time.monotonic,
-) -> Iterator[tuple[Envelope, Outcome]]:
-    """Send envelopes one by one over one connection; yield each outcome as it is known.
+class Clerk(Protocol):
+    """Who keeps the books: see ``worker.clerk``."""
+
+    def begin(self, envelope: Envelope) -> bool:
+        """Note that a message is handed over from now on; False where it must not be."""
+
+    def judge(self, envelope: Envelope, attempt: Attempt, recipients: Sequence[str]) -> Judgement:
+        """Decide what becomes of it."""
+
+    def settle(self, envelope: Envelope, judgement: Judgement, following: str = "") -> None:
+        """Act on it, for good; and begin the following message."""
+
+
+class Delivery:
+    """Sends a batch.
 
     Args:
-        envelopes: The batch.
-        connect: Makes the delivery backend; any class with Django's interface. It is opened
-            once and closed once; after trouble with the connection itself the rest of the batch
-            is left untried, for it would meet the same trouble.
+        envelopes: Claimed, and due.
+        connect: Makes the delivery backend; any class with Django's interface.
+        clerk: Is told of every message before and after.
         budget: Seconds after which no further message is begun.
         clock: Seconds that only grow.
     """
-    stop_at = clock() + budget
-    waiting = list(envelopes)
-    backend: Any = None
-    try:
+
+    def __init__(
+        self,
+        envelopes: Iterable[Envelope],
+        connect: Callable[[], Any],
+        clerk: Clerk,
+        *,
+        budget: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        #: What is not settled yet.
+        self.waiting = deque(envelopes)
+        self._connect = connect
+        self._clerk = clerk
+        self._clock = clock
+        self._stop_at = clock() + budget
+        self._backend: Any = None
+        self._losses = 0
+
+    def run(self) -> Fault | None:
+        """Send until all is settled, time is up, or something stands in the way of the rest.
+
+        Returns what stands in the way, where that is the connection.
+        """
+        while self.waiting and self._clock() < self._stop_at:
+            try:
+                fault = self._open() or self._over_one_connection()
+            finally:
+                self._close()
+            if fault is not None:
+                return fault
+        return None
+
+    def _open(self) -> Fault | None:
         try:
-            backend = connect()
+            self._backend = self._connect()
             # open() returns False where it was open, and None where it failed in silence.
-            backend.open()
+            self._backend.open()
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
-            # Nobody's fault among these messages: none of them counts an attempt.
-            yield from (
-                (envelope, Outcome(Status.UNTRIED, describe(error))) for envelope in waiting
-            )
-            return
-        while waiting and clock() < stop_at:
-            envelope = waiting.pop(0)
-            outcome, usable = _send(envelope, backend)
-            yield envelope, outcome
-            if not usable:
-                break
-        yield from ((envelope, Outcome(Status.UNTRIED)) for envelope in waiting)
-    finally:
+            return connect_fault(error)
+        return None
+
+    def _over_one_connection(self) -> Fault | None:
+        progress = False
+        taken: deque[tuple[Envelope, Any]] = deque()
+        for attempt in _attempts(self._backend, self._messages(taken)):
+            envelope, message = taken.popleft()
+            judgement = self._clerk.judge(envelope, attempt, _addresses(message))
+            if judgement.untouched and progress:
+                self._put_in_front(envelope, taken)
+                self._losses = 0
+                return None
+            keep = judgement.connection == "keep"
+            following = self.waiting[0].id if keep and self.waiting and not taken else ""
+            self._clerk.settle(envelope, judgement, following)
+            if keep:
+                progress, self._losses = True, 0
+                continue
+            self._put_in_front(None, taken)
+            if judgement.connection == "stop":
+                return judgement.groups[0].fault
+            self._losses += not progress
+            return judgement.groups[0].fault if self._losses >= _LOSSES else None
+        self._put_in_front(None, taken)
+        return None
+
+    def _put_in_front(
+        self, envelope: Envelope | None, taken: "deque[tuple[Envelope, Any]]"
+    ) -> None:
+        """What was taken and not answered is as good as new."""
+        again = [envelope] if envelope else []
+        again += [one for one, _ in taken]
+        self.waiting.extendleft(reversed(again))
+
+    def _messages(self, taken: "deque[tuple[Envelope, Any]]") -> Iterator[Any]:
+        """Rebuild one message after the other, each when the backend asks for it."""
+        while self.waiting and self._clock() < self._stop_at:
+            envelope = self.waiting[0]
+            try:
+                message: Any = unpack_message(envelope)
+                check_message(message)
+                if is_for_django(self._backend):
+                    message = to_django(message)
+            except Exception as error:  # noqa: BLE001 - a payload is as untrusted as any input
+                fault = Fault.of_error(Stage.BUILD, error)
+                self.waiting.popleft()
+                self._clerk.settle(
+                    envelope, self._clerk.judge(envelope, Attempt(envelope, fault=fault), [])
+                )
+                continue
+            if self._clerk.begin(envelope):
+                taken.append((envelope, message))
+                self.waiting.popleft()
+                yield message
+            else:
+                self.waiting.popleft()
+
+    def _close(self) -> None:
+        backend, self._backend = self._backend, None
         if backend is not None:
-            _close(backend)
+            # Outcomes are known by now; a bad goodbye changes none of them.
+            with contextlib.suppress(Exception):
+                backend.close()
 
 
-def _send(envelope: Envelope, backend: Any) -> tuple[Outcome, bool]:
-    try:
-        message = unpack_message(envelope)
-        check_message(message)
-        if is_for_django(backend):
-            message = to_django(message)
-        count = backend.send_messages([message])
-    except Exception as error:  # noqa: BLE001 - judged, never swallowed
-        return judge(error)
-    refused = getattr(backend, "refused", None)
-    if refused:
-        return _partly(refused), True
-    if not count:
-        # A backend that reports failure by its count only; nothing says that it is for good.
-        return Outcome(Status.DEFERRED, "the backend sent nothing and gave no reason"), True
-    return Outcome(Status.SENT), True
+def _attempts(backend: Any, messages: Iterator[Any]) -> Iterator[Attempt]:
+    """Let the backend report by itself where it can; else give it one message at a time."""
+    if hasattr(backend, "deliver_messages"):
+        yield from backend.deliver_messages(messages)
+        return
+    for message in messages:
+        try:
+            count = backend.send_messages([message])
+        except Exception as error:  # noqa: BLE001 - judged, never swallowed
+            yield attempt_of(message, error)
+        else:
+            yield attempt_of_count(message, count, backend)
 
 
-def _partly(refused: Any) -> Outcome:
-    """Some recipients were refused and the others served."""
-    _, replies = refused[0]
-    detail = "; ".join(reply(code, text) for code, text in replies.values())
-    temporary = any(is_temporary(code) for code, _ in replies.values())
-    status = Status.DEFERRED if temporary else Status.BOUNCED
-    return Outcome(status, detail, recipients=tuple(replies))
+def _addresses(message: Any) -> list[str]:
+    """Recipients as they are said to a server, which is how refusals name them."""
+    found = [str(recipient) for recipient in message.recipients()]
+    with contextlib.suppress(ValueError):
+        return [envelope_address(recipient) for recipient in found]
+    return found
 
 
-def _close(backend: Any) -> None:
-    # Outcomes are known by now; a bad goodbye changes none of them.
-    with contextlib.suppress(Exception):
-        backend.close()
+def connect_fault(error: Exception) -> Fault:
+    """What it means that a backend could not be made or opened."""
+    match error:
+        case smtplib.SMTPAuthenticationError():
+            return Fault.of_reply(Stage.LOGIN, error.smtp_code, error.smtp_error, lost=True)
+        case smtplib.SMTPResponseException():
+            return Fault.of_reply(Stage.CONNECT, error.smtp_code, error.smtp_error, lost=True)
+        case ConfigurationError():
+            return Fault.of_error(Stage.LOGIN, error, lost=True)
+        case _:
+            return Fault.of_error(Stage.CONNECT, error, lost=True)

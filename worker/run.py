@@ -1,85 +1,192 @@
-"""One run of the task over its batch: each outcome is acted upon as it is known."""
+"""One run of the task over its batch: claim, deliver, settle every message.
+
+What a claim says about a message (``mailqueue.ledger.Verdict``) is acted upon first; what may be
+sent is sent over one connection; what could not be tried waits in the schedule, or parked while its
+route is paused. When ``run_batch`` returns, nothing of the batch needs its task any more.
+"""
 
 import logging
+import random
+import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final
 
-import msgspec
-
+from mailqueue import ledger, routes
 from mailqueue.conf import get_settings
 from mailqueue.envelope import Envelope
-from mailqueue.failed import Reason, keep_message
+from mailqueue.ledger import DEATHS, Verdict, Wanted
+from mailqueue.outcomes import Fault, Status
 from mailqueue.privacy import without_addresses
 from mailqueue.sending import get_connection
-from worker.delivery import deliver_batch
-from worker.outcomes import Outcome, Status
-from worker.policy import MAX_ATTEMPTS
+from worker import heartbeat
+from worker.clerk import Clerk
+from worker.delivery import Delivery
+from worker.patience import patiently
+from worker.policy import Case, Rules
+from worker.policy_hook import decider
 
 logger = logging.getLogger("mailqueue.worker")
 
+#: Seconds after which no further message of a batch is begun, so that stopping takes bounded time.
+_BUDGET: Final = 120.0
+#: Failures to connect in a row, over all workers, before a route counts as away. One worker with a
+#: bad line must not close it for the others.
+_FAILURES_TO_PAUSE: Final = 3
+#: Seconds of the first such pause, and of the longest.
+_AWAY: Final = (5.0, 60.0)
+
 
 @dataclass
-class Run:
-    """One run of the task: what is settled, and what is left."""
+class Report:
+    """What a task tells of its batch."""
 
-    attempts: int
-    #: By id; a message leaves when its outcome has been acted upon.
-    waiting: dict[str, Envelope]
     counts: Counter[str] = field(default_factory=Counter)
-    #: Deferred: another attempt, later.
-    again: list[Envelope] = field(default_factory=list)
-    #: Not attempted.
-    untried: list[Envelope] = field(default_factory=list)
+    #: An id and a reply for each mail that failed for good, unless its sender wanted silence.
     failures: list[str] = field(default_factory=list)
-    #: Why nothing could be tried.
-    away: str = ""
+    #: Why mail waits.
+    troubles: list[str] = field(default_factory=list)
 
 
-def run_batch(run: Run) -> None:
-    """Send the batch and act on each outcome as it is known."""
-    settings = get_settings()
-    results = deliver_batch(
-        list(run.waiting.values()),
-        lambda: get_connection(settings.MAILQUEUE_DELIVERY_BACKEND),
-        budget=settings.MAILQUEUE_VISIBILITY_TIMEOUT / 2,
-    )
-    for envelope, outcome in results:
-        _settle(run, envelope, outcome)
-        del run.waiting[envelope.id]
-        run.counts[outcome.status] += 1
-        _log(envelope, outcome)
+def run_batch(envelopes: Iterable[Envelope]) -> Report:
+    """Settle every message of a batch."""
+    report = Report()
+    # The same mail twice in a batch is one mail; of two copies the newer one counts.
+    unique = {e.id: e for e in sorted(envelopes, key=lambda e: e.edition)}
+    by_route = sorted(unique.values(), key=lambda e: e.route)
+    for route, batch in groupby(by_route, key=lambda e: e.route):
+        _Run(route, list(batch)).go(report)
+    return report
 
 
-def _settle(run: Run, envelope: Envelope, outcome: Outcome) -> None:
-    if outcome.recipients:
-        # The others have it: from here on it is a mail to those that were refused.
-        envelope = msgspec.structs.replace(envelope, recipients=outcome.recipients)
-        run.waiting[envelope.id] = envelope
-    match outcome.status:
-        case Status.UNTRIED:
-            run.untried.append(envelope)
-            run.away = run.away or without_addresses(outcome.detail)
-        case Status.DEFERRED if run.attempts < MAX_ATTEMPTS:
-            run.again.append(envelope)
-        case Status.DEFERRED | Status.BOUNCED:
-            reason: Reason = "bounced" if outcome.status is Status.BOUNCED else "gave up"
-            keep_message(envelope, reason, outcome.detail, run.attempts)
-            if not envelope.fail_silently:
-                run.failures.append(f"{envelope.id} {_shown(outcome)}")
+class _Run:
+    """The messages of a batch that take one route."""
 
+    def __init__(self, route: str, envelopes: list[Envelope]) -> None:
+        self._route = route
+        self._envelopes = envelopes
+        self._name = ledger.new_run(len(envelopes))
+        self._clerk = Clerk(self._name, route)
+        self._delivery: Delivery | None = None
 
-def _shown(outcome: Outcome) -> str:
-    """What logs and Flower may show: a server's reply without addresses, or why none was asked.
+    def go(self, report: Report) -> None:
+        try:
+            with heartbeat.keeping(self._name):
+                try:
+                    self._deliver(self._claimed())
+                except Exception as error:
+                    self._break_off(error)
+                    raise
+        finally:
+            patiently(lambda: ledger.finish(self._name))
+            report.counts += self._clerk.counts
+            report.failures += self._clerk.failures
+            report.troubles += self._clerk.troubles
 
-    An error about the message itself quotes it; of that, the type has to do.
-    """
-    if outcome.status is Status.BOUNCED and not outcome.detail[:3].isdigit():
-        return f"{outcome.detail.partition(':')[0]}, explained in the failed store"
-    return without_addresses(outcome.detail)
+    def _claimed(self) -> list[Envelope]:
+        """Claim, act on each verdict, and return what is to be sent now."""
+        hold = get_settings().MAILQUEUE_ON_UNKNOWN
+        wanted = [
+            Wanted(e.id, e.edition, hold=(e.on_unknown or hold) == "hold") for e in self._envelopes
+        ]
+        verdicts = patiently(lambda: ledger.claim(self._name, self._route, wanted))
+        pairs = zip(self._envelopes, verdicts, strict=True)
+        return [envelope for envelope, verdict in pairs if self._may_go(envelope, verdict)]
 
+    def _may_go(self, envelope: Envelope, verdict: Verdict) -> bool:
+        now = time.time()
+        match verdict:
+            case Verdict.GO | Verdict.RESEND if envelope.not_before > now:
+                self._clerk.schedule(envelope)
+            case Verdict.GO | Verdict.RESEND if (
+                envelope.expires_at is not None and envelope.expires_at <= now
+            ):
+                self._clerk.give_up(envelope, Status.EXPIRED, "its time was over")
+            case Verdict.GO:
+                return True
+            case Verdict.RESEND:
+                logger.warning("resend id=%s: a worker died while handing it over", envelope.id)
+                return True
+            case Verdict.HOLD:
+                why = "a worker died while handing it over; it may have been sent"
+                self._clerk.give_up(envelope, Status.UNKNOWN, why)
+            case Verdict.POISON:
+                why = f"{DEATHS} workers died while handing it over; it may have been sent"
+                self._clerk.give_up(envelope, Status.UNKNOWN, why)
+            case Verdict.BUSY:
+                self._put_off(envelope, "another worker has it", delay=ledger.lease_seconds())
+            case Verdict.PAUSED:
+                self._put_off(envelope, f"route {self._route} is paused", parked=True)
+            case Verdict.OVER:
+                self._clerk.counts["skipped"] += 1
+        return False
 
-def _log(envelope: Envelope, outcome: Outcome) -> None:
-    if outcome.status is Status.SENT:
-        logger.debug("sent %s", envelope.id)
-    elif outcome.status is not Status.UNTRIED:
-        logger.warning("%s %s: %s", outcome.status, envelope.id, _shown(outcome))
+    def _put_off(
+        self, envelope: Envelope, why: str, *, delay: float = 0.0, parked: bool = False
+    ) -> None:
+        patiently(
+            lambda: ledger.put_off(
+                self._route, envelope.id, envelope.edition, envelope.encode(),
+                delay=delay, parked=parked, detail=why,
+            )
+        )  # fmt: skip
+        self._clerk.counts["waiting"] += 1
+        self._clerk.troubles.append(why)
+
+    def _deliver(self, envelopes: Sequence[Envelope]) -> None:
+        if not envelopes:
+            return
+        backend = get_settings().MAILQUEUE_DELIVERY_BACKEND
+        self._delivery = Delivery(
+            envelopes, lambda: get_connection(backend), self._clerk, budget=_BUDGET
+        )
+        fault = self._delivery.run()
+        if fault is not None:
+            self._stand_in_the_way(fault)
+        # Time was up, or there is nothing left.
+        for envelope in self._delivery.waiting:
+            self._clerk.wait(envelope, "its batch took too long")
+
+    def _stand_in_the_way(self, fault: Fault) -> None:
+        """Something keeps the rest of the batch from being tried: let it wait."""
+        settings = get_settings()
+        waiting = self._delivery.waiting if self._delivery else ()
+        rules = Rules(settings.MAILQUEUE_RETRY_SCHEDULE, settings.MAILQUEUE_MAX_AGE)
+        decision = decider(settings.MAILQUEUE_POLICY)(fault, Case(), rules, random.random())  # noqa: S311
+        shown = without_addresses(str(fault))
+        id_ = waiting[0].id if waiting else ""
+        parked = False
+        if decision.pause is not None:
+            pause = decision.pause
+            self._pause(pause.kind, shown, (pause.first, pause.longest), id_, probe=pause.probe)
+            parked = True
+        else:
+            probing = patiently(lambda: routes.is_probe(self._route, id_))
+            failures = patiently(lambda: routes.connecting_failed(self._route))
+            if failures >= _FAILURES_TO_PAUSE or probing:
+                self._pause("away", shown, _AWAY, id_, probe=True)
+                parked = True
+        logger.warning('route=%s waiting=%d reply="%s"', self._route, len(waiting), shown)
+        self._clerk.troubles.append(shown)
+        while waiting:
+            envelope = waiting.popleft()
+            delay = decision.delay or 5.0
+            self._clerk.wait(envelope, str(fault), delay=delay, parked=parked)
+
+    def _pause(
+        self, kind: str, shown: str, seconds: tuple[float, float], id_: str, *, probe: bool
+    ) -> None:
+        patiently(
+            lambda: routes.pause(
+                self._route, kind, shown, first=seconds[0], longest=seconds[1], probe=probe, id_=id_
+            )
+        )
+
+    def _break_off(self, error: Exception) -> None:
+        """A fault of ours: what is not settled goes round again, if that can be written down."""
+        waiting = list(self._delivery.waiting) if self._delivery else []
+        logger.error("batch broken off; %d messages wait", len(waiting), exc_info=error)
+        for envelope in waiting:
+            self._clerk.wait(envelope, type(error).__name__, delay=30.0)

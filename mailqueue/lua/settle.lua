@@ -43,6 +43,10 @@ if mine then
   redis.call('HDEL', KEYS[1], 'o', 'c')
   if ARGV[7] ~= '0' then redis.call('HINCRBY', KEYS[1], 'ok', ARGV[7]) end
   if ARGV[8] ~= '0' then redis.call('HINCRBY', KEYS[1], 'bad', ARGV[8]) end
+  -- One recipient served does not make up for another who was refused in an earlier attempt.
+  if status == 'sent' and tonumber(redis.call('HGET', KEYS[1], 'bad') or 0) > 0 then
+    redis.call('HSET', KEYS[1], 's', 'bounced')
+  end
   redis.call('EXPIRE', KEYS[1], math.ceil(ttl))
   redis.call('HINCRBY', KEYS[6], ARGV[14] .. ':' .. status, 1)
 end

@@ -1,0 +1,217 @@
+"""The books of one run: what is claimed, begun, settled, and told.
+
+Order matters. What failed is in the failed store before the ledger says so; what is deferred gets
+into the schedule in the same step as its record; only when all is settled does the task end, and
+only its end acknowledges the batch. A crash anywhere in between repeats a step that is harmless to
+repeat.
+"""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from mailqueue import failed, ledger, routes
+from mailqueue.conf import get_settings
+from mailqueue.envelope import Envelope, Try
+from mailqueue.ledger import Settlement
+from mailqueue.outcomes import Attempt, Fault, Stage, Status
+from mailqueue.privacy import without_addresses
+from worker.judging import Group, Judgement, judge
+from worker.patience import patiently
+from worker.policy import Rules
+from worker.policy_hook import decider
+from worker.telling import tell_outcome
+
+#: Attempts that an envelope remembers word by word; the failed store shows them.
+_TRIES_KEPT: Final = 20
+#: Why a mail is in the failed store, in its words.
+_REASONS: Final[dict[Status, failed.Reason]] = {
+    Status.BOUNCED: "bounced",
+    Status.EXPIRED: "gave up",
+    Status.UNKNOWN: "unknown",
+}
+
+
+class Clerk:
+    """Keeps the books of one run over one route.
+
+    Args:
+        run: Its name (``ledger.new_run``).
+        route: The way out.
+        now: Seconds since the epoch.
+        draw: Random numbers in [0, 1).
+    """
+
+    def __init__(
+        self,
+        run: str,
+        route: str,
+        *,
+        now: Callable[[], float] = time.time,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        settings = get_settings()
+        self.counts: Counter[str] = Counter()
+        #: What the task reports: an id and a reply each, for mail whose sender wants to know.
+        self.failures: list[str] = []
+        #: Why mail waits; the task shows one of them.
+        self.troubles: list[str] = []
+        self._run = run
+        self._route = route
+        self._now = now
+        self._draw = draw
+        self._rules = Rules(settings.MAILQUEUE_RETRY_SCHEDULE, settings.MAILQUEUE_MAX_AGE)
+        self._on_unknown = settings.MAILQUEUE_ON_UNKNOWN
+        self._decide = decider(settings.MAILQUEUE_POLICY)
+        self._begun = ""
+        self._worked = False
+
+    def begin(self, envelope: Envelope) -> bool:
+        """Mark a message as being handed over; False where another run has it by now."""
+        if self._begun == envelope.id:
+            return True
+        return patiently(lambda: ledger.begin(self._run, envelope.id))
+
+    def judge(self, envelope: Envelope, attempt: Attempt, recipients: Sequence[str]) -> Judgement:
+        """Ask the policy about each fault of an attempt."""
+        return judge(
+            attempt,
+            msgspec.structs.replace(envelope, on_unknown=envelope.on_unknown or self._on_unknown),
+            recipients,
+            decide=self._decide,
+            rules=self._rules,
+            now=self._now(),
+            draw=self._draw(),
+        )
+
+    def settle(self, envelope: Envelope, judgement: Judgement, following: str = "") -> None:
+        """Keep, record and tell what became of a message; begin the ``following`` one."""
+        self._keep_what_failed(envelope, judgement)
+        if judgement.pause is not None:
+            self._pause(judgement, envelope.id)
+        waits = judgement.status is Status.DEFERRED
+        after = self._after(envelope, judgement) if waits else envelope
+        self._record(
+            Settlement(
+                envelope.id,
+                envelope.edition,
+                judgement.status,
+                detail=_shown(judgement),
+                attempts=after.attempts,
+                served=judgement.served,
+                failed=sum(
+                    max(1, len(group.recipients))
+                    for group in judgement.groups
+                    if group.status is not Status.DEFERRED
+                ),
+                document=after.encode() if waits else "",
+                delay=judgement.delay,
+                parked=judgement.pause is not None,
+            ),
+            following,
+        )
+        if judgement.served and not self._worked:
+            self._worked = True
+            patiently(lambda: routes.worked(self._route, envelope.id))
+        self.counts[judgement.status] += 1
+        if waits:
+            self.troubles.append(_shown(judgement))
+        elif judgement.groups and not envelope.fail_silently:
+            self.failures.append(f"{envelope.id} {_shown(judgement)}")
+        tell_outcome(envelope, judgement, _shown(judgement), attempts=after.attempts)
+
+    def wait(
+        self, envelope: Envelope, why: str, *, delay: float = 0.0, parked: bool = False
+    ) -> None:
+        """Put a claimed message back that was not tried; it costs no attempt."""
+        after = msgspec.structs.replace(envelope, edition=envelope.edition + 1)
+        self._record(
+            Settlement(
+                envelope.id, envelope.edition, Status.DEFERRED, detail=without_addresses(why),
+                attempts=envelope.attempts, document=after.encode(), delay=delay, parked=parked,
+            )
+        )  # fmt: skip
+        self.counts[Status.DEFERRED] += 1
+
+    def schedule(self, envelope: Envelope) -> None:
+        """Put a claimed message where it waits for its time."""
+        after = msgspec.structs.replace(envelope, edition=envelope.edition + 1)
+        self._record(
+            Settlement(
+                envelope.id, envelope.edition, Status.SCHEDULED,
+                document=after.encode(), due=envelope.not_before,
+            )
+        )  # fmt: skip
+        self.counts[Status.SCHEDULED] += 1
+
+    def give_up(self, envelope: Envelope, status: Status, why: str) -> None:
+        """Keep a claimed message in the failed store without trying it."""
+        fault = Fault(Stage.BUILD, 0, why)
+        self.settle(envelope, Judgement(status, groups=(Group(status, (), fault),)))
+
+    def _keep_what_failed(self, envelope: Envelope, judgement: Judgement) -> None:
+        for status, usual in _REASONS.items():
+            groups = [group for group in judgement.groups if group.status is status]
+            if not groups:
+                continue
+            detail = "; ".join(dict.fromkeys(str(group.fault) for group in groups))
+            who = tuple(address for group in groups for address in group.recipients)
+            lost = msgspec.structs.replace(
+                envelope,
+                recipients=who or envelope.recipients,
+                attempts=envelope.attempts + judgement.counts,
+            )
+            # By its sender's wish, not by ours.
+            asked = status is Status.EXPIRED and not judgement.counts
+            reason: failed.Reason = "expired" if asked else usual
+            patiently(lambda e=lost, r=reason, d=detail: failed.keep_message(e, r, d))  # type: ignore[misc]
+
+    def _after(self, envelope: Envelope, judgement: Judgement) -> Envelope:
+        """The envelope for its next attempt: for those who were deferred, and no one else."""
+        now = self._now()
+        deferred = [g for g in judgement.groups if g.status is Status.DEFERRED]
+        who = tuple(address for group in deferred for address in group.recipients)
+        detail = "; ".join(dict.fromkeys(str(group.fault) for group in deferred))
+        changes: dict[str, Any] = {
+            "edition": envelope.edition + 1,
+            "recipients": who or envelope.recipients,
+            "tries": (*envelope.tries, Try(now, detail))[-_TRIES_KEPT:],
+        }
+        if judgement.counts:
+            changes["attempts"] = envelope.attempts + 1
+            changes["first_attempt_at"] = envelope.first_attempt_at or now
+        return msgspec.structs.replace(envelope, **changes)
+
+    def _pause(self, judgement: Judgement, id_: str) -> None:
+        pause = judgement.pause
+        if pause is not None:
+            patiently(
+                lambda: routes.pause(
+                    self._route, pause.kind, _shown(judgement),
+                    first=pause.first, longest=pause.longest, probe=pause.probe, id_=id_,
+                )
+            )  # fmt: skip
+
+    def _record(self, outcome: Settlement, following: str = "") -> None:
+        self._begun = ""
+        _, begun = patiently(lambda: ledger.settle(self._run, self._route, outcome, following))
+        if begun:
+            self._begun = following
+
+
+def _shown(judgement: Judgement) -> str:
+    """What logs, Flower and the ledger may show: replies without addresses.
+
+    An error about the message itself quotes it; of that, the type has to do.
+    """
+    texts = (
+        f"{group.fault.text.partition(':')[0]}, explained in the failed store"
+        if group.fault.stage is Stage.BUILD and ":" in group.fault.text
+        else without_addresses(str(group.fault))
+        for group in judgement.groups
+    )
+    return "; ".join(dict.fromkeys(texts))
