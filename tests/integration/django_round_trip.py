@@ -16,7 +16,7 @@ from mailqueue.envelope import Envelope  # noqa: E402
 from mailqueue.message import EmailMessage  # noqa: E402
 from mailqueue.packing import pack_message  # noqa: E402
 from mailqueue.testing import capturing  # noqa: E402
-from worker.delivery import deliver_batch  # noqa: E402
+from support.clerks import deliver  # noqa: E402
 
 
 class Letter(mail.EmailMultiAlternatives):
@@ -54,7 +54,7 @@ envelopes = [Envelope.decode(pack_message(message).encode()) for message in mess
 backend = EmailBackend()
 assert is_for_django(backend)
 mail.outbox = []
-outcomes = [outcome.status for _, outcome in deliver_batch(envelopes, lambda: backend, budget=9)]
+outcomes = [judgement.status for judgement in deliver(envelopes, backend)]
 assert outcomes == ["sent", "sent"], outcomes
 for sent, back in zip(messages, mail.outbox, strict=True):
     assert isinstance(back, mail.EmailMessage), type(back)

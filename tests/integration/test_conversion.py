@@ -50,4 +50,4 @@ DJANGO = Path(__file__).with_name("django_round_trip.py")
 
 def test_django_messages_come_back_as_djangos_for_a_django_backend():
     """In a process of its own: Django's settings are for a whole process."""
-    python(DJANGO.read_text("utf-8"), {})
+    python(DJANGO.read_text("utf-8"), {"PYTHONPATH": str(DJANGO.parents[1])})
