@@ -37,6 +37,11 @@ class Letter(NamedTuple):
         """The sender, then the recipients."""
         return [self.sender, *self.recipients]
 
+    @property
+    def size(self) -> int:
+        """Octets as SIZE counts them: with every CRLF, without what dots add (RFC 1870)."""
+        return len(self.content) + (0 if self.content.endswith(b"\r\n") else 2)
+
 
 def terminated(content: bytes) -> bytes:
     """Return the content as it follows DATA's 354: dots doubled, the final dot in its own line.

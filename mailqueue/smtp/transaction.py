@@ -99,7 +99,7 @@ class _Transaction:
         """What the server's offers rule out for the whole message needs no dialogue."""
         if fault := self._unsupported(self._letter.sender):
             return fault
-        size, largest = len(self._letter.content), largest_size(self._client)
+        size, largest = self._letter.size, largest_size(self._client)
         if largest is None or size <= largest:
             return None
         words = f"5.3.4 Message of {size} octets exceeds the server's SIZE {largest}"
@@ -120,7 +120,7 @@ class _Transaction:
         options = list(mail_options(self._client, said, letter.content))
         self._client.command_encoding = "utf-8" if "SMTPUTF8" in options else "ascii"
         if self._client.has_extn("size"):
-            options.insert(0, f"SIZE={len(letter.content)}")
+            options.insert(0, f"SIZE={letter.size}")
         return self._ask("MAIL", " ".join([f"FROM:<{letter.sender}>", *options]))
 
     def _address(self, barred: Mapping[str, Fault]) -> Fault | None:
