@@ -20,7 +20,8 @@ from mailqueue.errors import ConfigurationError
 from mailqueue.settings import NAMES, Settings
 
 _JSON_IN_ENVIRONMENT: Final = frozenset({"ADMINS", "MANAGERS"})
-_COMMAS_IN_ENVIRONMENT: Final = frozenset({"MAILQUEUE_RETRY_SCHEDULE", "MAILQUEUE_EVENTS"})
+#: Lists that may be written as one text, with commas.
+_WITH_COMMAS: Final = frozenset({"MAILQUEUE_RETRY_SCHEDULE", "MAILQUEUE_EVENTS"})
 
 _configured: dict[str, Any] = {}
 _from_environment: Settings | None = None
@@ -84,8 +85,6 @@ def _parse(found: Mapping[str, str]) -> dict[str, Any]:
                 f"{name} in the environment: {error}; "
                 f'write pairs as JSON, like [["Ann", "ann@example.com"]]'
             ) from error
-    for name in _COMMAS_IN_ENVIRONMENT & found.keys():
-        parsed[name] = [part.strip() for part in found[name].split(",") if part.strip()]
     return parsed
 
 
@@ -94,6 +93,9 @@ def _validated(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     plain = {
         name: str(value) if isinstance(value, Path) else value for name, value in values.items()
     }
+    for name in _WITH_COMMAS & plain.keys():
+        if isinstance(plain[name], str):
+            plain[name] = [part.strip() for part in plain[name].split(",") if part.strip()]
     try:
         checked = msgspec.convert(plain, Settings, strict=False)
     except msgspec.ValidationError as error:

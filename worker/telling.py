@@ -5,9 +5,10 @@ address, no subject, no content.
 """
 
 import logging
+import re
 import time
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mailqueue import events
 from mailqueue.addresses import envelope_address
@@ -18,9 +19,11 @@ from worker.judging import Judgement
 
 logger = logging.getLogger("mailqueue.outcome")
 
-_LEVELS = {Status.SENT: logging.INFO, Status.DEFERRED: logging.INFO}
+_LEVELS: Final = {Status.SENT: logging.INFO, Status.DEFERRED: logging.INFO}
+_DOMAIN: Final = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*")
+_DOMAINS_SHOWN: Final = 3
 #: A reply is quoted up to here; the failed store has all of it.
-_LONGEST_REPLY = 300
+_LONGEST_REPLY: Final = 300
 
 
 def tell_outcome(envelope: Envelope, judgement: Judgement, shown: str, *, attempts: int) -> None:
@@ -67,14 +70,15 @@ def _events(envelope: Envelope, judgement: Judgement, attempts: int) -> Iterable
 
 
 def _bare(recipient: str) -> str:
+    """The bare address; empty for what is none."""
     try:
         return envelope_address(recipient)
     except ValueError:
-        return recipient
+        return ""
 
 
 def _domains(judgement: Judgement, envelope: Envelope) -> list[str]:
-    """Domains of those who were not served."""
+    """Domains of those who were not served; not of what is no address, which can be any text."""
     who = [address for group in judgement.groups for address in group.recipients]
-    found = {address.rpartition("@")[2].strip("<> ") for address in who or recipients_of(envelope)}
-    return sorted(found)[:3]
+    found = {_bare(address).rpartition("@")[2] for address in who or recipients_of(envelope)}
+    return sorted(domain for domain in found if _DOMAIN.fullmatch(domain))[:_DOMAINS_SHOWN]
