@@ -31,7 +31,18 @@ from mailqueue.outcomes import Fault, Stage, Status
 from worker import replies
 from worker.replies import Kind, Meaning, Reach
 
-__all__ = ["Case", "Decision", "Kind", "Meaning", "Pause", "Reach", "Rules", "classify", "decide"]
+__all__ = [
+    "Case",
+    "Decision",
+    "Kind",
+    "Meaning",
+    "Pause",
+    "Reach",
+    "Rules",
+    "classify",
+    "decide",
+    "decide_meaning",
+]
 
 
 class Case(NamedTuple):
@@ -186,29 +197,41 @@ def _is_unfit(fault: Fault) -> bool:
     """Nothing more should be said on this connection."""
     if fault.stage in {Stage.BUILD, Stage.BACKEND} or not fault.code:
         return fault.lost
-    is_a_refusal = _LOWEST_FAILURE <= fault.code < _BEYOND_REPLIES
-    return fault.lost or not is_a_refusal or fault.code in _OUT_OF_STEP
+    return fault.lost or not _is_a_refusal(fault.code) or fault.code in _OUT_OF_STEP
+
+
+def _is_a_refusal(code: int) -> bool:
+    return _LOWEST_FAILURE <= code < _BEYOND_REPLIES
 
 
 def _by_words(fault: Fault) -> Meaning | None:
     """The meaning of a sentence that is known."""
-    if fault.stage is Stage.BUILD or (not fault.code and fault.stage is not Stage.BACKEND):
+    if fault.stage is Stage.BUILD or (
+        fault.stage is not Stage.BACKEND and not _is_a_refusal(fault.code)
+    ):
         return None
     enhanced = fault.enhanced
     words = _ADDRESS.sub("<>", fault.text)
     if enhanced:  # it stands at the beginning of each line of a reply
         words = " ".join(words.replace(enhanced, " ").split())
-    is_quoted = replies.QUOTED.search(words) is not None
+    deaf = _deaf_reaches(fault.stage, words)
     for row in replies.ROWS:
         if (
-            (not row.codes or fault.code in row.codes or fault.code // 100 in row.codes)
+            row.meaning.reach not in deaf
+            and (not row.codes or fault.code in row.codes or fault.code // 100 in row.codes)
             and (not row.enhanced or enhanced in row.enhanced)
             and (not row.stages or fault.stage in row.stages)
             and (row.text is None or row.text.search(words))
-            and not (is_quoted and row.meaning.reach is Reach.ACCOUNT)
         ):
             return row.meaning
     return None
+
+
+def _deaf_reaches(stage: Stage, words: str) -> set[Reach]:
+    """What such a reply cannot be about."""
+    if stage in {Stage.CONNECT, Stage.LOGIN}:
+        return {Reach.MESSAGE}  # there is none yet
+    return {Reach.ACCOUNT} if replies.QUOTED.search(words) else set()
 
 
 def _by_code(fault: Fault) -> Meaning:

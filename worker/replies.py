@@ -103,25 +103,26 @@ ROWS: Final[tuple[Row, ...]] = (
     # Amazon SES: "SMTP response codes", "Email sending errors", "Errors related to sending quotas".
     _row("ses", RATE, r"maximum sending rate exceeded"),
     _row("ses", QUOTA, r"daily message quota exceeded"),
-    _row("ses", QUOTA, r"sending (?:paused|suspended|is disabled) for this account", (5,)),
+    _row("ses", QUOTA, r"sending (?:paused|suspended) for this account"),
     _row("ses", SESSION, r"maximum message count per session", (4,)),
     _row("ses", CONCURRENCY, r"too many concurrent smtp connections", (4,)),
     # In the sandbox an unverified recipient gets the same words: still the account's set-up.
     _row("ses", SENDER, r"email address is not verified|identities failed the check in region"),
-    _row("ses", SENDER, r"is not authorized to perform `?ses:"),
+    _row("ses", SENDER, r"is not authorized to perform[: `]+ses:"),
     # Twilio SendGrid: "SMTP errors and troubleshooting", "Sender identity".
     _row("sendgrid", QUOTA, r"maximum credits exceeded|exceeded your messaging limits"),
     _row("sendgrid", SENDER, r"does not match a verified sender identity"),
     _row("sendgrid", LOGIN, r"unauthenticated senders not allowed", (5,)),
     # Mailgun: "Error codes", "Sandbox domain", "Sending limits".
     _row("mailgun", QUOTA, r"not allowed to send: (?:recipient|request) limit exceeded"),
-    _row("mailgun", SENDER, r"domain \S+ is not allowed to send|sandbox subdomains are for test"),
-    _row("mailgun", QUOTA, r"(?:sending )?account (?:is|has been) (?:temporarily )?disabled"),
+    _row("mailgun", SENDER, r"domain \S+ is not allowed to send(?::|$)"),
+    _row("mailgun", SENDER, r"sandbox subdomains are for test purposes"),
+    _row("mailgun", QUOTA, r"(?:sending )?account (?:is|has been) (?:temporarily )?disabled$"),
     # Postmark: "API error codes" 400, 401, 405, 412; the SMTP endpoint speaks the same.
-    _row(
-        "postmark", SENDER, r"not a sender signature on your account|sender signature not (?:fo|co)"
-    ),
-    _row("postmark", QUOTA, r"ran out of credits|account is pending approval"),
+    # A pending account may write to its own domain meanwhile, so the route does not pause.
+    _row("postmark", SENDER, r"not a sender signature on your account|signature not confirmed"),
+    _row("postmark", SENDER, r"account is pending approval"),
+    _row("postmark", QUOTA, r"ran out of credits"),
     # Gmail: "SMTP error reference", "Limits for sending from Gmail". First what is the recipient's.
     _row("gmail", TEMPORARY, r"is receiving mail (?:too quickly|at a rate)", (4,)),
     _row(
@@ -134,8 +135,9 @@ ROWS: Final[tuple[Row, ...]] = (
     _row("workspace-relay", RATE, r"peak smtp relay limit exceeded"),
     _row("workspace-relay", LOGIN, r"invalid credentials for relay|mail relay denied", (5,)),
     # Microsoft 365: "Non-delivery reports in Exchange Online", "Exchange Online limits",
-    # "Improving SMTP AUTH client submission". First what is the recipient's.
+    # "SMTP AUTH client submission". First what is the recipient's.
     _row("microsoft365", TEMPORARY, r"recipient thread limit exceeded", (4,)),
+    _row("microsoft365", PERMANENT, r"\bresolver\.rst\.", (5,)),
     _row(
         "microsoft365",
         CONCURRENCY,
@@ -144,7 +146,7 @@ ROWS: Final[tuple[Row, ...]] = (
         (4,),
     ),
     _row("microsoft365", RATE, r"message submission rate for this client has exceeded", (4,)),
-    _row("microsoft365", QUOTA, r"submissionquotaexceeded|recipient(?:rate)?limitexceeded"),
+    _row("microsoft365", QUOTA, r"submissionquotaexceeded"),
     _row("microsoft365", QUOTA, r"tenant has exceeded|reached your daily limit", (5,)),
     _row("microsoft365", QUOTA, enhanced=("5.7.705", "5.7.708", "5.1.90"), codes=(5,)),
     _row("microsoft365", SENDER, r"sendasdenied|permissions to send as this sender", (5,)),
@@ -155,27 +157,30 @@ ROWS: Final[tuple[Row, ...]] = (
     _row(
         "postfix",
         RATE,
-        r"error: too (?:much mail|many recipients|many new tls sessions) from",
+        r"error: too (?:much mail|many (?:recipients|new tls sessions|auth commands)) from",
         (4,),
     ),
-    _row("postfix", RATE, r"error: too many auth commands from", (4,)),
     _row("postfix", CONCURRENCY, r"error: too many connections from", (4,)),
     _row("postfix", SESSION, r"error: too many errors|error: timeout exceeded", (4,)),
     _row("postfix", SENDER, r"sender address rejected: not (?:owned by|logged in)", (5,)),
     # Yahoo and AOL: "SMTP error codes". "Permanently" means until the sender's ways have changed.
-    _row("yahoo", QUOTA, r"messages from \S+ permanently deferred", (4,)),
-    _row("yahoo", RATE, r"messages from \S+ temporarily deferred", (4,)),
+    _row("yahoo", QUOTA, r"messages? from \S+ permanently deferred", (4,)),
+    _row("yahoo", RATE, r"messages? from \S+ temporarily deferred", (4,)),
     _row("yahoo", SENDER, r"from:? address not verified", (5,)),
     # Other providers' submission servers, by their help pages on SMTP errors.
     _row("gmx", QUOTA, r"mail send limit exceeded"),
+    _row("gmx", RATE, r"\brate limit reached|has sent too many messages in a short", (4,)),
     _row("gmx", SENDER, r"sender address is not allowed|unauthorized sender address", (5,)),
     _row("icloud", SENDER, r"from address is not one of your addresses", (5,)),
     _row("fastmail", SENDER, r"not authori[sz]ed to send from this", (5,)),
     _row("zoho", SENDER, r"relaying disallowed as|sender is not allowed to relay", (5,)),
     _row("zoho", QUOTA, r"unusual sending activity detected", (5,)),
-    _row("brevo", LOGIN, r"smtp account is not yet activated|unauthorized ip address", (5,)),
-    _row("smtp2go", LOGIN, r"is not allowed to send", (5,)),
-    _row("smtp2go", SENDER, r"sender domain not verified|unconfigured sending domain", (5,)),
+    _row("brevo", LOGIN, r"smtp account is not yet activated|unauthorized ip address", (502, 525)),
+    _row("smtp2go", LOGIN, r"(?:username's account|that ip address) is not allowed to send", (5,)),
+    _row("smtp2go", SENDER, r"sender domain not verified", (5,)),
+    _row("sparkpost", SENDER, r"unconfigured sending domain"),
+    _row("sparkpost", QUOTA, r"exceed sending limit"),
+    _row("notisend", RATE, r"too many messages\. try again in \d+ seconds"),
     # cPanel's Exim, policy daemons, and whoever else says "you" and means the one who sends.
     _row("cpanel", QUOTA, r"exceeded the max (?:emails|defers and failures) per hour"),
     _row(
@@ -185,32 +190,44 @@ ROWS: Final[tuple[Row, ...]] = (
         r"|\b(?:daily|hourly) sending (?:limit|quota)",
     ),
     _row("generic", RATE, r"connection rate limit exceeded|sending rate (?:limit )?exceeded", (4,)),
-    _row("generic", CONCURRENCY, r"too many (?:open|concurrent|simultaneous) connections", (4,)),
-    _row("generic", CONCURRENCY, r"too many (?:concurrent|simultaneous) smtp connections", (4,)),
+    _row(
+        "generic",
+        CONCURRENCY,
+        r"too many (?:open |concurrent |simultaneous )(?:smtp )?connections",
+        (4,),
+    ),
     _row("generic", SESSION, r"too many messages in (?:this|one) (?:connection|session)", (4,)),
-    # Asking for a login with a code that is not about logins (qmail, Exim, older servers).
+    # Greylisting, whatever its enhanced code: this recipient, a little later, on any connection.
+    _row("generic", TEMPORARY, r"\bgr[ea]y-?list", (4,)),
+    # Asking for a login with a code that is not about logins (qmail, Exim, older servers). After
+    # the content such words are about SPF and DKIM.
     _row(
         "generic",
         LOGIN,
         r"\bauth(?:entication)? (?:is )?(?:required|first)|\bauthenticate first"
-        r"|must (?:issue|use) a? ?starttls",
+        r"|must be authenticated|must (?:issue|use) (?:a )?starttls",
         (5,),
+        stages=(Stage.SENDER, Stage.RECIPIENT, Stage.DATA),
     ),
     # The host is refused, not the mail: nobody can send until a person mends it. The mail is
-    # tried for its whole time rather than bounced at once; it may also be truly about one
+    # tried for its whole time rather than bounced at once. It may also be truly about one
     # recipient (a server that relays for its own domains only), so it does come to an end.
-    _row("generic", TEMPORARY, r"relay(?:ing)? (?:access )?(?:denied|not permitted)", (5,)),
-    _row("generic", TEMPORARY, r"\bunable to relay\b|relay not permitted", (5,)),
     _row(
         "generic",
         TEMPORARY,
-        r"\b(?:host|ip|address)\b.{0,60} (?:blocked|listed) (?:using|by|at|in) ",
+        r"relay(?:ing)? (?:access )?(?:denied|not (?:permitted|allowed))|\bunable to relay\b",
         (5,),
     ),
-    _row("generic", TEMPORARY, r"banned sending ip|mail sent from your ip address has been", (5,)),
+    _row(
+        "generic",
+        TEMPORARY,
+        r"(?:client host|\bip)\b.{0,80}\b(?:blocked|listed) (?:using|by|at|in)\b"
+        r"|banned sending ip|mail sent from your ip address has been",
+        (5,),
+    ),
     # RFC 5321, 4.5.3.1.10: 552 for one recipient too many is to be taken as 452.
     _row("rfc5321", TEMPORARY, r"too many recipients", (552,), stages=(Stage.RECIPIENT,)),
-    # The message itself, although 500 and 503 speak of a dialogue that is out of step.
+    # The message itself, although 500 otherwise speaks of a dialogue that is out of step.
     _row("generic", PERMANENT, r"line (?:is )?too long", (500,)),
 )
 
