@@ -16,7 +16,7 @@ from mailqueue.attachments import (
     EmailAttachment,
 )
 from mailqueue.conf import configure
-from mailqueue.enqueuing import Handle, enqueue, warm_up
+from mailqueue.enqueuing import enqueue, warm_up
 from mailqueue.errors import (
     BadHeaderError,
     ConfigurationError,
@@ -25,7 +25,9 @@ from mailqueue.errors import (
     EncodeError,
     EnqueueError,
     MailQueueError,
+    StateError,
 )
+from mailqueue.handles import Handle
 from mailqueue.message import (
     EmailMessage,
     EmailMultiAlternatives,
@@ -36,6 +38,7 @@ from mailqueue.message import (
     make_msgid,
     sanitize_address,
 )
+from mailqueue.outcomes import Status
 from mailqueue.sending import (
     get_connection,
     mail_admins,
@@ -65,12 +68,14 @@ __all__ = [  # noqa: RUF022 - grouped: this is the table of contents
     # Queueing
     "enqueue",
     "Handle",
+    "Status",
     "warm_up",
     "configure",
     # Errors
     "MailQueueError",
     "ConfigurationError",
     "EnqueueError",
+    "StateError",
     "EncodeError",
     "DecodeError",
     "DeliveryError",

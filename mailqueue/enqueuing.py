@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from email.message import Message
 from typing import Any, NamedTuple
 
+from mailqueue import events
 from mailqueue.batch import Encoded, cut
 from mailqueue.conf import get_settings
 from mailqueue.conversion import from_standard, is_message
 from mailqueue.errors import EnqueueError
+from mailqueue.handles import Handle
 from mailqueue.intake import check_message
+from mailqueue.options import Moment, OnUnknown, Options, Span, Until, read_options
 from mailqueue.packing import pack_message
 
 Batches = Sequence[Sequence[Encoded]]
@@ -18,16 +21,25 @@ Batches = Sequence[Sequence[Encoded]]
 logger = logging.getLogger("mailqueue.enqueue")
 
 
-class Handle(NamedTuple):
-    """What the caller gets for an enqueued message."""
+class _Packed(NamedTuple):
+    """A message that is ready for the broker."""
 
-    #: Names the mail in the queue, in logs and in Flower.
-    id: str
-    #: Its Message-ID header, the same in every attempt.
-    message_id: str
+    handle: Handle
+    document: str
+    recipients: tuple[str, ...]
+    route: str
 
 
-def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> list[Handle]:
+def enqueue(
+    messages: Any | Iterable[Any],
+    *,
+    fail_silently: bool = False,
+    eta: Moment | None = None,
+    delay: Span | None = None,
+    expires: Until | None = None,
+    on_unknown: OnUnknown | None = None,
+    idempotency_key: str | None = None,
+) -> list[Handle]:
     """Put messages into the queue and return a handle for each, in order.
 
     Args:
@@ -37,41 +49,96 @@ def enqueue(messages: Any | Iterable[Any], *, fail_silently: bool = False) -> li
             a recipient are left out, as ``send()`` does.
         fail_silently: Log a broker that cannot be reached and return the handles of what it took
             before; and let the worker's task report a failed delivery in its result instead of
-            ending in FAILURE. Bad messages and bad settings raise all the same.
+            ending in FAILURE. Bad messages, options and settings raise all the same.
+        eta: When it is sent, at the earliest: an aware ``datetime``, or seconds since the epoch.
+            What is past is now; ten years ahead is the limit.
+        delay: The same from now: seconds or a ``timedelta``.
+        expires: When it is not sent any more: seconds or a ``timedelta`` from now (not from
+            ``eta``), or an aware ``datetime``. Later than ``eta``.
+        on_unknown: What to do when nobody can know whether it was sent: ``"resend"`` or
+            ``"hold"``; None means ``MAILQUEUE_ON_UNKNOWN``.
+        idempotency_key: The same key means the same mail: the worker sends one of those that are
+            enqueued with it, the one that it claims first, for ``MAILQUEUE_LEDGER_TTL`` seconds
+            after anything happened to it. Each message of a call counts by its position.
 
     Raises:
         EnqueueError: The broker did not take them within ``MAILQUEUE_ENQUEUE_TIMEOUT`` seconds.
         EncodeError: A message holds something that the queue cannot carry.
-        ValueError: A message could never be sent (``BadHeaderError``, an invalid address).
+        ValueError: A message could never be sent (``BadHeaderError``, an invalid address), or an
+            option has no meaning.
+        TypeError: An option is of another kind.
         ConfigurationError: A setting is wrong.
     """
-    settings = get_settings()
-    handles: list[Handle] = []
-    encoded: list[Encoded] = []
-    for given in [messages] if is_message(messages) else messages:
-        message: Any = from_standard(given) if isinstance(given, Message) else given
-        if not message.recipients():
-            continue
-        check_message(message)
-        envelope = pack_message(message, fail_silently=fail_silently)
-        encoded.append(Encoded(envelope.id, envelope.encode()))
-        handles.append(Handle(envelope.id, envelope.message_id))
-    if not encoded:
-        return []
-    batches = list(
-        cut(encoded, size=settings.MAILQUEUE_BATCH_SIZE, max_bytes=settings.MAILQUEUE_BATCH_BYTES)
+    options = read_options(
+        eta=eta,
+        delay=delay,
+        expires=expires,
+        on_unknown=on_unknown,
+        idempotency_key=idempotency_key,
     )
+    given = [messages] if is_message(messages) else messages
+    packed = _pack(given, options, fail_silently=fail_silently)
+    if not packed:
+        return []
+    settings = get_settings()
+    batches = list(
+        cut(
+            (Encoded(item.handle.id, item.document) for item in packed),
+            size=settings.MAILQUEUE_BATCH_SIZE,
+            max_bytes=settings.MAILQUEUE_BATCH_BYTES,
+        )
+    )
+    events.listeners()  # a wrong name among them is told before the broker has the mail
     try:
         _publish(batches)
     except EnqueueError as error:
+        taken = [item for item in packed if item.handle.id in set(error.enqueued)]
+        _note(taken)
         if not fail_silently:
             raise
-        taken = set(error.enqueued)
         logger.error(  # noqa: TRY400 - the text says it all; a traceback would repeat it
-            "%d of %d messages not enqueued: %s", len(encoded) - len(taken), len(encoded), error
+            "%d of %d messages not enqueued: %s", len(packed) - len(taken), len(packed), error
         )
-        return [handle for handle in handles if handle.id in taken]
-    return handles
+        return [item.handle for item in taken]
+    _note(packed)
+    return [item.handle for item in packed]
+
+
+def _pack(messages: Iterable[Any], options: Options, *, fail_silently: bool) -> list[_Packed]:
+    packed: list[_Packed] = []
+    for position, given in enumerate(messages):
+        message: Any = from_standard(given) if isinstance(given, Message) else given
+        recipients = message.recipients()
+        if not recipients:
+            continue
+        check_message(message)
+        envelope = pack_message(
+            message, fail_silently=fail_silently, options=options, position=position
+        )
+        handle = Handle(envelope.id, envelope.message_id)
+        packed.append(
+            _Packed(handle, envelope.encode(), tuple(map(str, recipients)), envelope.route)
+        )
+    return packed
+
+
+def _note(taken: Sequence[_Packed]) -> None:
+    """Log and tell what the broker has now; ids alone, since logs go far."""
+    if taken:
+        logger.info("enqueued messages=%d", len(taken))
+    for item in taken:
+        logger.debug("enqueued id=%s route=%s", item.handle.id, item.route)
+    if events.wanted():
+        for item in taken:
+            events.tell(
+                events.Event(
+                    name="enqueued",
+                    id=item.handle.id,
+                    message_id=item.handle.message_id,
+                    recipients=item.recipients,
+                    route=item.route,
+                )
+            )
 
 
 def _to_broker(batches: Batches) -> None:

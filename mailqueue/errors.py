@@ -7,6 +7,7 @@
     - EncodeError (ValueError)          a message that the queue cannot carry
     - DecodeError (ValueError)          a payload that is not an envelope of ours
     - EnqueueError (ConnectionError)    the broker did not take a message within its time
+    - StateError (ConnectionError)      the state store did not answer
     - DeliveryError                     a worker's batch holds mail that was not sent
 
 ``fail_silently`` speaks of trouble on the way (``EnqueueError``, a delivery backend's errors).
@@ -67,6 +68,10 @@ class EnqueueError(MailQueueError, ConnectionError):
         super().__init__(reason)
         self.enqueued = enqueued
         self.not_enqueued = not_enqueued
+
+
+class StateError(MailQueueError, ConnectionError):
+    """The state store did not answer: where a mail stands cannot be told or changed now."""
 
 
 class DeliveryError(MailQueueError):

@@ -3,7 +3,7 @@
 ``MAILQUEUE_EVENTS`` names functions by dotted path; each is called with every ``Event``, in the
 process where it happens: ``enqueued`` in the application, the others in a worker, after the outcome
 is recorded. ``subscribe()`` does the same from code. A function that raises is logged and changes
-nothing; one that is slow makes delivery slow.
+nothing; one that is slow makes enqueuing or delivery slow.
 
 An event is told once at the most: a worker that is killed between recording an outcome and
 telling it tells nothing. The ledger is the truth.
@@ -67,9 +67,18 @@ def wanted() -> bool:
     return bool(_subscribed or get_settings().MAILQUEUE_EVENTS)
 
 
+def listeners() -> tuple[Handler, ...]:
+    """Everybody who listens.
+
+    Raises ``ConfigurationError`` where ``MAILQUEUE_EVENTS`` names what is not there. So whoever
+    calls this before mail changes hands need not fear ``tell()`` afterwards.
+    """
+    return (*_subscribed, *map(load_handler, get_settings().MAILQUEUE_EVENTS))
+
+
 def tell(event: Event) -> None:
-    """Call everybody who listens."""
-    for handler in (*_subscribed, *map(load_handler, get_settings().MAILQUEUE_EVENTS)):
+    """Call everybody who listens. Raises as ``listeners()`` does."""
+    for handler in listeners():
         try:
             handler(event)
         except Exception as error:  # noqa: BLE001 - a stranger's code; mail is not to suffer from it
@@ -93,4 +102,9 @@ def load_handler(path: str) -> Handler:
             f"MAILQUEUE_EVENTS: {path!r} cannot be loaded ({error}); "
             "write the dotted path of a function that takes an Event"
         ) from error
+    if not callable(found):
+        raise ConfigurationError(
+            f"MAILQUEUE_EVENTS: {path!r} is a {type(found).__name__}; "
+            "write the dotted path of a function that takes an Event"
+        )
     return found

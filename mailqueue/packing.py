@@ -25,6 +25,7 @@ from mailqueue.errors import EncodeError
 from mailqueue.headers import forbid_multi_line_headers
 from mailqueue.message import EmailMultiAlternatives
 from mailqueue.mime import legacy_part
+from mailqueue.options import NO_OPTIONS, Options
 from mailqueue.utils import DNS_NAME
 from mailqueue.values import (
     Special,
@@ -63,13 +64,21 @@ class _NeedsRawError(Exception):
     """Fields cannot describe this message."""
 
 
-def pack_message(message: Any, *, fail_silently: bool = False) -> Envelope:
+def pack_message(
+    message: Any,
+    *,
+    fail_silently: bool = False,
+    options: Options = NO_OPTIONS,
+    position: int = 0,
+) -> Envelope:
     """Make the envelope of a message, ours or Django's; the message itself is not changed.
+
+    ``position`` is the message's within its call: an idempotency key gives each its own id.
 
     Raises ``EncodeError`` when it holds something that the queue cannot carry, and whatever
     building it raises (``BadHeaderError``, ``ValueError``) when it could never be sent.
     """
-    id_ = uuid.uuid4().hex
+    id_ = options.id_of(position) or uuid.uuid4().hex
     common: dict[str, Any] = {
         "v": VERSION,
         "id": id_,
@@ -81,9 +90,12 @@ def pack_message(message: Any, *, fail_silently: bool = False) -> Envelope:
         "cc": _texts(message.cc, "cc"),
         "bcc": _texts(message.bcc, "bcc"),
         "reply_to": _texts(message.reply_to, "reply_to"),
-        "headers": _headers(message.extra_headers or {}, id_),
+        "headers": _headers(message.extra_headers or {}, id_, options.not_before),
         "extra": _extra(message),
     }
+    for name in ("not_before", "expires_at", "on_unknown"):
+        if value := getattr(options, name):  # most mail has none, and need not carry it
+            common[name] = value
     try:
         return Envelope(**common, **_described(message))
     except _NeedsRawError:
@@ -95,13 +107,15 @@ def _texts(values: Iterable[object] | None, where: str) -> tuple[Text, ...]:
     return tuple(pack(value, f"{where}[{at}]") for at, value in enumerate(values or ()))
 
 
-def _headers(given: dict[str, Any], id_: str) -> tuple[tuple[str, Any], ...]:
+def _headers(given: dict[str, Any], id_: str, not_before: float) -> tuple[tuple[str, Any], ...]:
     """Fix Date and Message-ID, in front: where a message puts those that it makes up itself."""
     names = {str(name).lower() for name in given}
     fixed: list[tuple[str, Any]] = []
     if "date" not in names:
-        # RFC 5322, 3.6.1: the time at which the author put the message on its way.
-        fixed.append(("Date", email.utils.formatdate(localtime=get_settings().EMAIL_USE_LOCALTIME)))
+        # RFC 5322, 3.6.1: the time at which the author put the message on its way. A mail for
+        # next week is to be among next week's mail, wherever it is sorted by this.
+        local = get_settings().EMAIL_USE_LOCALTIME
+        fixed.append(("Date", email.utils.formatdate(not_before or None, localtime=local)))
     if "message-id" not in names:
         fixed.append(("Message-ID", f"<{id_}@{DNS_NAME}>"))
     return (

@@ -1,14 +1,18 @@
 """``mailqueue send``: one mail from options, one from an ``.eml`` file, or a mailing from CSV."""
 
+import datetime as dt
 import email
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
 from mailqueue.conversion import addresses
+from mailqueue.durations import parse_duration, parse_moment
 from mailqueue.enqueuing import enqueue
 from mailqueue.errors import ConfigurationError, EnqueueError
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
@@ -22,6 +26,22 @@ _HIDDEN: Final = re.compile(
     rb"^(?:>?From [^\n]*|(?:Resent-)?Bcc[ \t]*:[^\n]*(?:\n[ \t][^\n]*)*)\n",
     re.IGNORECASE | re.MULTILINE,
 )
+#: Options that say how to deliver, not what.
+_DELIVERY: Final = {"delay", "eta", "expires", "idempotency_key"}
+
+
+def _read(
+    parse: Callable[[str], object],
+) -> Callable[[click.Context, click.Parameter, str | None], object]:
+    """What ``parse`` makes of an option's text; its ``ValueError`` is wrong usage."""
+
+    def callback(context: click.Context, parameter: click.Parameter, text: str | None) -> object:
+        try:
+            return None if text is None else parse(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), context, parameter) from error
+
+    return callback
 
 
 @click.command("send")
@@ -35,6 +55,28 @@ _HIDDEN: Final = re.compile(
 @click.option("--html", type=_FILE, help="File with the HTML alternative.")
 @click.option("--attach", type=_FILE, multiple=True, help="File to attach; may be repeated.")
 @click.option("--eml", type=_FILE, help="Send this finished message as it is.")
+@click.option(
+    "--delay",
+    metavar="TIME",
+    callback=_read(parse_duration),
+    help="Send it after this time: 90s, 15m, 2h, 3d.",
+)
+@click.option(
+    "--at",
+    "eta",
+    metavar="MOMENT",
+    callback=_read(parse_moment),
+    help="Send it at this moment, ISO 8601: 2026-12-24T18:00+01:00.",
+)
+@click.option(
+    "--expires",
+    metavar="TIME",
+    callback=_read(parse_duration),
+    help="Do not send it any more after this time, counted from now: 2h.",
+)
+@click.option(
+    "--idempotency-key", metavar="TEXT", help="The same key again means the same mail, sent once."
+)
 @click.option("--csv", "table", type=_FILE, help="Mailing: one mail per row, to column `email`.")
 @click.option("--template", type=_FILE, multiple=True, help="Mailing: Jinja2 body, .txt or .html.")
 @click.option(
@@ -52,6 +94,10 @@ def command(
     html: Path | None,
     attach: tuple[Path, ...],
     eml: Path | None,
+    delay: float | None,
+    eta: dt.datetime | None,
+    expires: float | None,
+    idempotency_key: str | None,
     table: Path | None,
     template: tuple[Path, ...],
     skip: int,
@@ -62,6 +108,7 @@ def command(
     \b
     mailqueue send --to ann@example.com --subject Hello --body "Good morning"
     mailqueue send --to ann@example.com --eml letter.eml
+    mailqueue send --to ann@example.com --subject Later --delay 2h --expires 1d
     mailqueue send --csv people.csv --template letter.txt --subject "Dear {{ name }}"
     """
     _usage()
@@ -83,7 +130,9 @@ def command(
         for path in attach:
             message.attach_file(path)
     try:
-        handles = enqueue(message)
+        handles = enqueue(
+            message, eta=eta, delay=delay, expires=expires, idempotency_key=idempotency_key
+        )
     except (ConfigurationError, EnqueueError):
         raise  # failed, but not by what was typed
     except (ValueError, TypeError) as error:
@@ -95,16 +144,23 @@ def command(
 def _usage() -> None:
     """Refuse combinations that have no meaning, before anything is read."""
     context = click.get_current_context()
-    given = {name for name, value in context.params.items() if value}
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    if {"delay", "eta"} <= given:
+        raise click.UsageError("--delay and --at both say when it is sent; leave out one of them")
     if "table" in given:
         allowed = {"table", "template", "subject", "sender", "skip", "delimiter"}
+        _only(given & _DELIVERY, set(), "a mailing with --csv goes out at once")
         _only(given, allowed, "--csv takes recipients and bodies from its files")
         if "template" not in given:
             raise click.UsageError("--csv needs --template, the body of each mail")
     elif "template" in given:
         raise click.UsageError("--template needs --csv, the people to send to")
     elif "eml" in given:
-        allowed = {"eml", "to", "cc", "bcc", "sender", "delimiter"}
+        allowed = {"eml", "to", "cc", "bcc", "sender", *_DELIVERY}
         _only(given, allowed, "--eml sends a finished message")
     elif not given & {"to", "cc", "bcc"}:
         raise click.UsageError("--to is missing: who shall get the mail?")

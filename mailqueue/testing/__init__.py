@@ -10,11 +10,20 @@ With pytest, ask for the fixture ``mailqueue_outbox``; it is there once mailqueu
 With another test runner, ``with capturing() as outbox:`` does the same. ``with eager():`` delivers
 each mail at once, in the caller's process, through ``MAILQUEUE_DELIVERY_BACKEND``.
 
+``envelope_of(mailqueue_outbox[0])`` has the options that a mail was enqueued with, ``not_before``
+for example. Handles answer without a state store.
+
 In both cases a mail makes the whole way into an envelope and back, so what could not be queued
 fails in the test as it would in production.
 """
 
 from mailqueue.testing.assertions import assert_mail_enqueued, assert_no_mail_enqueued
-from mailqueue.testing.modes import capturing, eager
+from mailqueue.testing.modes import capturing, eager, envelope_of
 
-__all__ = ["assert_mail_enqueued", "assert_no_mail_enqueued", "capturing", "eager"]
+__all__ = [
+    "assert_mail_enqueued",
+    "assert_no_mail_enqueued",
+    "capturing",
+    "eager",
+    "envelope_of",
+]

@@ -29,6 +29,7 @@ from mailqueue.attachments import EmailAttachment
 from mailqueue.envelope import Envelope
 from mailqueue.errors import BadHeaderError, DecodeError, EncodeError
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
+from mailqueue.options import Options
 from mailqueue.packing import pack_message
 from mailqueue.raw import RawMessage
 from mailqueue.unpacking import unpack_message
@@ -677,9 +678,78 @@ def test_fail_silently_travels() -> None:
     assert not Envelope.decode(pack_message(mail()).encode()).fail_silently
 
 
-def test_an_unknown_field_of_a_newer_producer_is_ignored() -> None:
-    document = json.loads(pack_message(mail()).encode()) | {"priority": "high"}
-    assert Envelope.decode(json.dumps(document)).subject == "subject"
+OPTIONS = st.builds(
+    Options,
+    not_before=st.just(0.0) | st.floats(1e9, 1e10),
+    expires_at=st.none() | st.floats(1e9, 1e10),
+    on_unknown=st.sampled_from([None, "resend", "hold"]),
+    idempotency_key=st.none() | st.text(st.characters(), min_size=1, max_size=30),
+)
+
+
+@thorough
+@given(messages(), OPTIONS, st.integers(0, 10**6))
+def test_options_travel_beside_the_message_and_change_nothing_but_its_date_and_id(
+    message: EmailMessage, options: Options, position: int
+) -> None:
+    if isinstance(mime_bytes(message), type):
+        return
+    envelope = pack_message(message, options=options, position=position)
+    carried = Envelope.decode(envelope.encode())
+    assert carried == envelope
+    assert carried.not_before == options.not_before
+    assert carried.expires_at == options.expires_at
+    assert carried.on_unknown == options.on_unknown
+    assert options.idempotency_key is None or carried.id == options.id_of(position)
+    plain = pack_message(message)
+    made_up = {"Date", "Message-ID"}
+    assert [pair for pair in carried.headers if pair[0] not in made_up] == [
+        pair for pair in plain.headers if pair[0] not in made_up
+    ]
+
+
+def test_a_mail_for_later_bears_the_date_of_then() -> None:
+    then = dt.datetime(2033, 5, 18, 3, 33, 20, tzinfo=dt.UTC)
+    envelope = pack_message(mail(), options=Options(not_before=then.timestamp()))
+    assert dict(envelope.headers)["Date"] == "Wed, 18 May 2033 03:33:20 -0000"
+    own = pack_message(
+        mail(headers={"Date": "Fri, 21 Nov 1997 09:55:06 -0600"}),
+        options=Options(not_before=then.timestamp()),
+    )
+    assert dict(own.headers)["Date"] == "Fri, 21 Nov 1997 09:55:06 -0600"
+
+
+def test_a_message_id_of_its_own_stays_beside_an_id_made_of_a_key() -> None:
+    options = Options(idempotency_key="k")
+    message = mail(headers={"Message-ID": "<own@example.com>"})
+    envelope = pack_message(message, options=options)
+    assert (envelope.id, envelope.message_id) == (options.id_of(0), "<own@example.com>")
+
+
+OPTION_FIELDS = (
+    "route", "not_before", "expires_at", "on_unknown", "edition", "attempts", "first_attempt_at",
+    "tries",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTION_FIELDS)
+def test_a_document_of_an_older_producer_has_the_defaults(name: str) -> None:
+    document = json.loads(pack_message(mail()).encode())
+    assert name not in document
+    blank = Envelope(v=1, id="0" * 32, enqueued_at=1.0)
+    assert getattr(Envelope.decode(json.dumps(document)), name) == getattr(blank, name)
+
+
+@given(st.dictionaries(st.text(), st.none() | st.integers() | st.text(), max_size=4))
+def test_unknown_fields_of_a_newer_producer_are_ignored(unknown: dict[str, Any]) -> None:
+    envelope = pack_message(
+        mail(), options=Options(not_before=2e9, expires_at=3e9, on_unknown="hold")
+    )
+    unknown = {
+        key: value for key, value in unknown.items() if key not in Envelope.__struct_fields__
+    }
+    document = {"priority": "high"} | unknown | json.loads(envelope.encode())
+    assert Envelope.decode(json.dumps(document)) == envelope
 
 
 @pytest.mark.parametrize("rest", [{}, {"subject": ["of", "another", "shape"]}])

@@ -29,7 +29,9 @@ def test_each_name_exists_and_is_no_module(name: str) -> None:
     assert not isinstance(getattr(mailqueue, name), types.ModuleType)
 
 
-@pytest.mark.parametrize("module", ["mailqueue", "mailqueue.message", "mailqueue.packing"])
+@pytest.mark.parametrize(
+    "module", ["mailqueue", "mailqueue.message", "mailqueue.packing", "mailqueue.testing"]
+)
 def test_importing_the_package_imports_no_queue_no_framework_and_no_worker(module: str) -> None:
     heavy = {"celery", "kombu", "redis", "django", "worker", "billiard", "jinja2", "rich", "click"}
     code = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
