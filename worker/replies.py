@@ -96,8 +96,10 @@ def _row(
     return Row(preset, meaning, pattern, codes, enhanced, stages)
 
 
-#: One host quotes another one's reply; Postfix (address verification), Exim (callouts).
-QUOTED: Final = re.compile(r"\bsaid: |\bresponse (?:to|from) .{0,80}\bwas: |callout", re.IGNORECASE)
+#: One host quotes another one's reply: Postfix (address verification), Exim (callouts), Exchange.
+QUOTED: Final = re.compile(
+    r"\bsaid: |\bresponse: \d{3}|\bresponded with: |\bcallout\b", re.IGNORECASE
+)
 
 ROWS: Final[tuple[Row, ...]] = (
     # Amazon SES: "SMTP response codes", "Email sending errors", "Errors related to sending quotas".
@@ -164,7 +166,7 @@ ROWS: Final[tuple[Row, ...]] = (
     _row("postfix", SESSION, r"error: too many errors|error: timeout exceeded", (4,)),
     _row("postfix", SENDER, r"sender address rejected: not (?:owned by|logged in)", (5,)),
     # Yahoo and AOL: "SMTP error codes". "Permanently" means until the sender's ways have changed.
-    _row("yahoo", QUOTA, r"messages? from \S+ permanently deferred", (4,)),
+    _row("yahoo", QUOTA, r"messages? from \S+ (?:will be )?permanently deferred", (4,)),
     _row("yahoo", RATE, r"messages? from \S+ temporarily deferred", (4,)),
     _row("yahoo", SENDER, r"from:? address not verified", (5,)),
     # Other providers' submission servers, by their help pages on SMTP errors.
