@@ -26,6 +26,8 @@ from mailqueue.state import get_state, key
 #: Why it was not sent. ``unknown``: it may have been; ``gave up``: deferred until it was too old.
 Reason = Literal["undecodable", "bounced", "gave up", "expired", "unknown"]
 _CHUNK: Final = 500
+#: Entries that are fetched at once; each holds a whole mail.
+_PAGE: Final = 100
 
 
 class Failed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,16 +109,27 @@ def count(client: redis.Redis | None = None) -> int:
 def find(id_: str) -> Failed | None:
     """One entry."""
     found: Any = get_state().hget(key("failed"), id_)
-    return None if found is None else _decode(found)
+    return None if found is None else read(id_, found)
 
 
-def entries() -> Iterator[Failed]:
+def read(id_: str, data: bytes) -> Failed:
+    """Read an entry as it is stored; one of another version stands for itself, as it is."""
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        return Failed(id_, "undecodable", f"an entry of another version: {error}", data, 0.0)
+
+
+def entries(*, newest_first: bool = False) -> Iterator[Failed]:
     """All entries, the oldest first. What is kept or discarded meanwhile may be missed."""
     client = get_state()
-    ids: Any = client.zrange(key("failed", "by-time"), 0, -1)
-    for at in range(0, len(ids), _CHUNK):
-        found: Any = client.hmget(key("failed"), ids[at : at + _CHUNK])
-        yield from (_decode(data) for data in found if data is not None)
+    ids: Any = client.zrange(key("failed", "by-time"), 0, -1, desc=newest_first)
+    for at in range(0, len(ids), _PAGE):
+        chunk = ids[at : at + _PAGE]
+        found: Any = client.hmget(key("failed"), chunk)
+        for id_, data in zip(chunk, found, strict=True):
+            if data is not None:
+                yield read(id_.decode(), data)
 
 
 def discard(ids: Sequence[str]) -> int:

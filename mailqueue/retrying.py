@@ -15,7 +15,7 @@ import msgspec
 from mailqueue import ledger
 from mailqueue.conf import get_settings
 from mailqueue.envelope import Envelope
-from mailqueue.failed import Failed
+from mailqueue.failed import Failed, read
 from mailqueue.scripts import run_script
 from mailqueue.state import get_state, key
 
@@ -41,8 +41,13 @@ def retry(entry: Failed, *, change: Callable[[Envelope], Envelope] | None = None
         return Retried.UNREADABLE
     if change is not None:
         envelope = change(envelope)
+    # Under the entry's name: what could not be decoded once was kept under a digest, and the
+    # ledger, the schedule and the envelope must agree on whom they speak of.
+    envelope = msgspec.structs.replace(envelope, id=entry.id)
     client: Any = get_state()
     stored = client.hget(key("failed"), entry.id)
+    if stored is None or read(entry.id, stored) != entry:
+        return Retried.GONE  # another recipient may have been added, who must not be lost
     while True:
         record = ledger.look_up(entry.id)
         known = -1 if record is None else record.edition
@@ -59,7 +64,7 @@ def retry(entry: Failed, *, change: Callable[[Envelope], Envelope] | None = None
             ],
             [
                 entry.id, known, edition, anew.encode(),
-                int(get_settings().MAILQUEUE_LEDGER_TTL), stored or b"",
+                int(get_settings().MAILQUEUE_LEDGER_TTL), stored,
             ],
         )  # fmt: skip
         if word != b"changed":
