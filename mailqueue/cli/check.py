@@ -4,6 +4,7 @@ import platform
 import smtplib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ from mailqueue.settings import Settings
 from mailqueue.urls import broker_url, state_url, without_password
 
 _SMTP_BACKEND = "mailqueue.backends.smtp.EmailBackend"
+#: A store this full is near its bound.
+_NEAR = 0.8
 _STYLE = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
 
 
@@ -57,7 +60,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield Finding("FAIL" if found.fatal else "warn", "settings", found.text, found.remedy)
     yield _tried("broker", lambda: _broker(settings), "start it, or correct MAILQUEUE_BROKER_URL")
     yield _tried("state store", lambda: _state(settings), "start it, or set MAILQUEUE_REDIS_URL")
-    yield _tried("failed store", _failed, "see the state store")
+    yield from _routes()
+    yield _tried("failed store", lambda: _failed(settings), "see the state store")
     if settings.MAILQUEUE_DELIVERY_BACKEND == _SMTP_BACKEND:
         yield _tried("SMTP", lambda: _smtp(settings), "check EMAIL_HOST, EMAIL_PORT and the login")
     else:
@@ -106,13 +110,30 @@ def _state(settings: Settings) -> Finding:
     return Finding("ok", "state store", found)
 
 
-def _failed() -> Finding:
+def _routes() -> Iterator[Finding]:
+    """Routes that are paused, each in words; whether they can be asked is the state's line."""
+    from redis.exceptions import RedisError  # noqa: PLC0415 - as above
+
+    from mailqueue import routes  # noqa: PLC0415
+    from mailqueue.cli.words import pause_and_remedy  # noqa: PLC0415
+
+    with suppress(MailQueueError, OSError, ValueError, RedisError):
+        for name in routes.known():
+            paused = routes.paused(name)
+            if paused is not None:
+                yield Finding("warn", "route", *pause_and_remedy(paused, routes.parked(name)))
+
+
+def _failed(settings: Settings) -> Finding:
     from mailqueue.failed import count  # noqa: PLC0415 - as above
 
-    waiting = count()
-    if waiting:
-        return Finding("warn", "failed store", f"{waiting} entries", "look at them")
-    return Finding("ok", "failed store", "empty")
+    kept, bound = count(), settings.MAILQUEUE_FAILED_MAX_COUNT
+    if not kept:
+        return Finding("ok", "failed store", "empty")
+    entries = f"{kept:,} {'entry' if kept == 1 else 'entries'}"
+    if kept >= _NEAR * bound:
+        entries += f" of {bound:,} (MAILQUEUE_FAILED_MAX_COUNT), then the oldest make room"
+    return Finding("warn", "failed store", entries, "look at them: mailqueue failed list")
 
 
 def _backend(settings: Settings) -> str:

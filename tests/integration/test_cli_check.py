@@ -11,7 +11,7 @@ from support.brokers import free_port
 from support.processes import environment
 from support.smtp import SmtpServer
 
-from mailqueue import conf
+from mailqueue import conf, routes
 from mailqueue.cli import main
 from mailqueue.envelope import VERSION, Envelope
 from mailqueue.failed import keep_message
@@ -155,12 +155,12 @@ def test_settings_that_contradict_each_other_are_listed_with_their_remedies(chec
         EMAIL_USE_TLS="true",
         EMAIL_USE_SSL="true",
         EMAIL_HOST_USER="ann",
-        EMAIL_TIMEOUT="100",
+        EMAIL_SSL_KEYFILE="key.pem",
         EMAIL_BACKEND="mailqueue.backends.console.EmailBackend",
     )
     assert result.exit_code == 1
     assert "EMAIL_USE_TLS and EMAIL_USE_SSL are both on" in result.output
-    assert "set MAILQUEUE_VISIBILITY_TIMEOUT=800" in result.output
+    assert "set EMAIL_SSL_CERTFILE" in result.output
     assert "only one of EMAIL_HOST_USER and EMAIL_HOST_PASSWORD" in result.output
     assert "send_mail() does not use the queue" in result.output
     assert len(re.findall(r"^FAIL +settings ", result.output, re.MULTILINE)) == 2
@@ -175,10 +175,34 @@ def test_a_warning_alone_does_not_fail(check):
 
 def test_what_waits_in_the_failed_store_is_counted(check):
     check()
-    keep_message(Envelope(v=VERSION, id="f" * 32, enqueued_at=1.0), "bounced", "550 no", 1)
+    keep_message(Envelope(v=VERSION, id="f" * 32, enqueued_at=1.0), "bounced", "550 no")
     result = check()
     assert result.exit_code == 0
-    assert "1 " in line(result.output, "failed store", "warn")
+    found = line(result.output, "failed store", "warn")
+    assert "1 entry " in found
+    assert found.rstrip().endswith("mailqueue failed list")
+    assert "make room" not in found
+
+
+def test_a_failed_store_near_its_bound_says_what_happens_there(check):
+    check()
+    for number in range(4):
+        keep_message(Envelope(v=VERSION, id=f"{number:032}", enqueued_at=1.0), "bounced", "550 no")
+    found = line(check(MAILQUEUE_FAILED_MAX_COUNT=5).output, "failed store", "warn")
+    assert "4 entries of 5 (MAILQUEUE_FAILED_MAX_COUNT), then the oldest make room" in found
+
+
+def test_a_paused_route_is_a_warning_with_its_remedy(check):
+    check()
+    routes.pause("default", "login", "535 5.7.8 no", first=600, longest=900, probe=True)
+    routes.pause_by_hand("bulk", "new server")
+    result = check()
+    assert result.exit_code == 0
+    found = [text for text in result.output.splitlines() if re.match(r"warn +route ", text)]
+    assert "bulk: paused by hand 0 s ago (new server), 0 mails wait" in found[0]
+    assert "to go on: mailqueue routes resume bulk" in found[0]
+    assert "default: paused 0 s (login: 535 5.7.8 no), 0 mails wait; tried again in 9" in found[1]
+    assert "once corrected: mailqueue routes resume default" in found[1]
 
 
 def test_another_delivery_backend_is_loaded_and_a_wrong_one_fails(check):

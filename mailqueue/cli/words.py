@@ -1,0 +1,88 @@
+"""How the command line says times, ages, numbers and pauses, and how it reads ages."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+import click
+
+from mailqueue.durations import parse_duration
+from mailqueue.routes import MANUAL, Paused
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+class Age(click.ParamType):  # type: ignore[type-arg,unused-ignore] # generic from click 8.4 on
+    """``90s``, ``15m``, ``2h``, ``3d``: seconds."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it; refuses what is no age as wrong usage."""
+        if isinstance(value, float):
+            return value
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def age(seconds: float) -> str:
+    """A span in the largest unit that says enough: ``12 min``; nothing is below zero."""
+    seconds = max(0.0, seconds)
+    if seconds < _MINUTE:
+        return f"{int(seconds)} s"
+    if seconds < 2 * _HOUR:
+        return f"{int(seconds // _MINUTE)} min"
+    if seconds < 2 * _DAY:
+        return f"{int(seconds // _HOUR)} h"
+    return f"{int(seconds // _DAY):,} d"
+
+
+def moment(at: float) -> str:
+    """A moment in local time, with how long ago it was or how far ahead it is."""
+    try:
+        shown = datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    except (ValueError, OverflowError, OSError):  # a damaged or absurd number
+        shown = f"{at:g}"
+    return f"{shown} ({relative(at)})"
+
+
+def relative(at: float) -> str:
+    """``3 min ago``, ``in 2 h`` or ``now``."""
+    seconds = at - time.time()
+    if seconds >= 1:
+        return f"in {age(seconds)}"
+    return "now" if seconds > -1 else f"{age(-seconds)} ago"
+
+
+def mails(number: int) -> str:
+    """``1 mail``, ``1,000 mails``."""
+    return f"{number:,} mail{'' if number == 1 else 's'}"
+
+
+def pause(paused: Paused, parked: int) -> str:
+    """A pause in words, with its remedy."""
+    return "; ".join(pause_and_remedy(paused, parked))
+
+
+def pause_and_remedy(paused: Paused, parked: int) -> tuple[str, str]:
+    """What is the matter with a route, and the command that ends it."""
+    now = time.time()
+    since = age(now - paused.since)
+    waiting = f"{mails(parked)} wait{'s' if parked == 1 else ''}"
+    remedy = f"mailqueue routes resume {paused.route}"
+    if paused.kind == MANUAL:
+        why = f" ({paused.reason})" if paused.reason else ""
+        return (
+            f"{paused.route}: paused by hand {since} ago{why}, {waiting}", f"to go on: {remedy}",
+        )  # fmt: skip
+    again = "tried again now"
+    if paused.until is not None and paused.until > now:
+        again = f"tried again in {age(paused.until - now)}"
+    return (
+        f"{paused.route}: paused {since} ({paused.kind}: {paused.reason}), {waiting}; {again}",
+        f"once corrected: {remedy}",
+    )
