@@ -9,6 +9,7 @@ whether it was finished. Before that, both are timed without kills.
 """
 
 import argparse
+import json
 import os
 import random
 import shutil
@@ -114,7 +115,10 @@ class Bench:
         self.client.flushall()
         app = make_app(transport, url)
         app.tasks["loss.run"].apply_async(task_id="0" * 36)
-        self._pattern = client.rpop(QUEUE)
+        pattern = client.rpop(QUEUE)
+        # kombu's transport takes the tag as it comes, so each copy needs its own.
+        tag = json.loads(pattern)["properties"]["delivery_tag"]
+        self._pattern = pattern.replace(tag, "1" * 36)
 
     def send(self, count: int) -> None:
         """Queue tasks: copies of one that Celery made, for the sake of speed."""
@@ -122,7 +126,8 @@ class Bench:
         self.sent.update(ids)
         pipe = self.client.pipeline(transaction=False)
         for id_ in ids:
-            pipe.lpush(QUEUE, self._pattern.replace("0" * 36, id_))
+            message = self._pattern.replace("0" * 36, id_).replace("1" * 36, str(uuid.uuid4()))
+            pipe.lpush(QUEUE, message)
         pipe.execute()
 
     @contextmanager
