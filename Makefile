@@ -34,6 +34,7 @@ worker: $(USE) ## Run a worker with the settings of the environment
 docs: $(DEV) ## Write the tables that are made from code into the docs
 	$(BIN)/python tests/support/settings_table.py
 	$(BIN)/python tests/support/differences_table.py
+	PYTHONPATH=tests:. $(BIN)/python tests/support/policy_table.py
 
 format: $(DEV) ## Rewrite the code in its format
 	$(BIN)/ruff format

@@ -63,7 +63,6 @@ def redis_options(settings: Settings) -> dict[str, Any]:
         "visibility_timeout": settings.MAILQUEUE_VISIBILITY_TIMEOUT,
         "unacked_key": f"{name}:unacked",
         "unacked_index_key": f"{name}:unacked_index",
-        "unacked_mutex_key": f"{name}:unacked_mutex",
         # Priorities mean the reverse on RabbitMQ; one queue per priority works on both.
         "priority_steps": [0],
         "socket_keepalive": True,

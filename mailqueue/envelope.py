@@ -97,6 +97,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts: int = 0
     #: Seconds since the epoch of the first of them; 0.0 before it.
     first_attempt_at: float = 0.0
+    #: Connections in a row that were new and broke at this very message.
+    detours: int = 0
     #: The latest attempts that ended in trouble, for people to read.
     tries: tuple[Try, ...] = ()
 

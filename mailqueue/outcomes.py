@@ -95,8 +95,9 @@ class Attempt(NamedTuple):
 
     - ``taken``: the server took responsibility for all recipients but those in ``refused``;
     - ``refused`` alone: each recipient was refused, each with its own reply;
-    - ``fault``: what ended the transaction for the whole message; ``unknown`` says that the
-      content had been handed over, and whether it was accepted cannot be known (RFC 5321, 4.5.4.1).
+    - ``fault``: what ended the transaction, for all recipients but those in ``refused``;
+      ``unknown`` says that the content had been handed over, and whether it was accepted cannot be
+      known (RFC 5321, 4.5.4.1).
     """
 
     #: The very object that was given to the backend.

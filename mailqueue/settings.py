@@ -91,7 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         _about(
             "Dotted path of a function that is asked first what to do about a fault; see "
-            "`docs/failures.md`."
+            "`docs/policy.md`."
         ),
     ] = None
     MAILQUEUE_EVENTS: Annotated[

@@ -95,16 +95,17 @@ class Clerk:
             self._pause(judgement, envelope.id)
         waits = judgement.status is Status.DEFERRED
         after = self._after(envelope, judgement) if waits else envelope
+        attempts = envelope.attempts + judgement.counts
         self._record(
             Settlement(
                 envelope.id,
                 envelope.edition,
                 judgement.status,
                 detail=_shown(judgement),
-                attempts=after.attempts,
+                attempts=attempts,
                 served=judgement.served,
                 failed=sum(
-                    max(1, len(group.recipients))
+                    len(group.recipients) or _recipients(envelope)
                     for group in judgement.groups
                     if group.status is not Status.DEFERRED
                 ),
@@ -122,7 +123,7 @@ class Clerk:
             self.troubles.append(_shown(judgement))
         elif judgement.groups and not envelope.fail_silently:
             self.failures.append(f"{envelope.id} {_shown(judgement)}")
-        tell_outcome(envelope, judgement, _shown(judgement), attempts=after.attempts)
+        tell_outcome(envelope, judgement, _shown(judgement), attempts=attempts)
 
     def wait(
         self, envelope: Envelope, why: str, *, delay: float = 0.0, parked: bool = False
@@ -181,6 +182,8 @@ class Clerk:
             "recipients": who or envelope.recipients,
             "tries": (*envelope.tries, Try(now, detail))[-_TRIES_KEPT:],
         }
+        if judgement.untouched:
+            changes["detours"] = envelope.detours + 1
         if judgement.counts:
             changes["attempts"] = envelope.attempts + 1
             changes["first_attempt_at"] = envelope.first_attempt_at or now
@@ -201,6 +204,13 @@ class Clerk:
         _, begun = patiently(lambda: ledger.settle(self._run, self._route, outcome, following))
         if begun:
             self._begun = following
+
+
+def _recipients(envelope: Envelope) -> int:
+    """How many it still has."""
+    if envelope.recipients is not None:
+        return len(envelope.recipients)
+    return len(envelope.to) + len(envelope.cc) + len(envelope.bcc)
 
 
 def _shown(judgement: Judgement) -> str:

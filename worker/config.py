@@ -36,6 +36,8 @@ def configuration() -> dict[str, Any]:
             "socket_timeout": 10,
             "socket_connect_timeout": 3,
             "health_check_interval": 10,
+            # Kombu's 10 are too few for many threads that acknowledge at once.
+            "max_connections": 1000,
             # Look for batches of dead workers every 5 s, not every 100.
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,

@@ -10,7 +10,6 @@ Three things can happen to the connection itself, and none is a message's fault:
 """
 
 import contextlib
-import smtplib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,11 +18,10 @@ from typing import Any, Final, Protocol
 from mailqueue.addresses import envelope_address
 from mailqueue.conversion import is_for_django, to_django
 from mailqueue.envelope import Envelope
-from mailqueue.errors import ConfigurationError
 from mailqueue.intake import check_message
 from mailqueue.outcomes import Attempt, Fault, Stage
 from mailqueue.unpacking import unpack_message
-from worker.faults import attempt_of, attempt_of_count
+from worker.faults import attempt_of, attempt_of_count, fault_of_open
 from worker.judging import Judgement
 
 #: New connections in a row that break at their first message, before the batch is left for later.
@@ -92,7 +90,7 @@ class Delivery:
             # open() returns False where it was open, and None where it failed in silence.
             self._backend.open()
         except Exception as error:  # noqa: BLE001 - a backend may raise anything
-            return connect_fault(error)
+            return fault_of_open(error)
         return None
 
     def _over_one_connection(self) -> Fault | None:
@@ -178,16 +176,3 @@ def _addresses(message: Any) -> list[str]:
     with contextlib.suppress(ValueError):
         return [envelope_address(recipient) for recipient in found]
     return found
-
-
-def connect_fault(error: Exception) -> Fault:
-    """What it means that a backend could not be made or opened."""
-    match error:
-        case smtplib.SMTPAuthenticationError():
-            return Fault.of_reply(Stage.LOGIN, error.smtp_code, error.smtp_error, lost=True)
-        case smtplib.SMTPResponseException():
-            return Fault.of_reply(Stage.CONNECT, error.smtp_code, error.smtp_error, lost=True)
-        case ConfigurationError():
-            return Fault.of_error(Stage.LOGIN, error, lost=True)
-        case _:
-            return Fault.of_error(Stage.CONNECT, error, lost=True)

@@ -84,6 +84,7 @@ def judge(
         attempt=envelope.attempts + 1,
         age=now - envelope.first_attempt_at if envelope.first_attempt_at else 0.0,
         expires_in=None if envelope.expires_at is None else envelope.expires_at - now,
+        detours=envelope.detours,
         on_unknown=envelope.on_unknown or "resend",
     )
     faults: list[tuple[tuple[str, ...], Fault, bool]] = [

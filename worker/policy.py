@@ -8,7 +8,9 @@
 | lost after the final dot, before the reply         | message, unknown      | deferred (counted) |
 |                                                    |                       | or held            |
 | no connection, DNS, TLS; lost before the dot; 421  | connection, away      | deferred, on a new |
-| 4.3.2; "maximum message count per session"         | connection, session   | connection         |
+| 4.3.2; "maximum message count per session"         | connection, session   | connection; if new |
+|                                                    |                       | ones break at one  |
+|                                                    |                       | mail, it counts    |
 | too many connections at once                       | account, concurrency  | deferred, and the  |
 | sending too fast                                   | account, rate         | route pauses: 5,   |
 | a limit of the day or the account, in any code     | account, quota        | 2, 900 or 60 s at  |
@@ -54,6 +56,8 @@ class Case(NamedTuple):
     age: float = 0.0
     #: Seconds until the caller's own expiry.
     expires_in: float | None = None
+    #: Connections in a row that were new and broke at this very message.
+    detours: int = 0
     #: ``Attempt.unknown``.
     unknown: bool = False
     on_unknown: Literal["resend", "hold"] = "resend"
@@ -105,6 +109,9 @@ PAUSES: Final = {
 }
 #: Seconds until another connection is tried, at least and at the most.
 RECONNECT: Final = (5.0, 15.0)
+#: New connections that may break at one message, each after twice the time of the one before, until
+#: it counts as the message's own trouble: there are filters that hang up on what they dislike.
+DETOURS: Final = 8
 #: Seconds, up to twice as many, for a sender that is not allowed.
 SENDER_DELAY: Final = 900.0
 
@@ -164,16 +171,18 @@ def decide_meaning(  # noqa: PLR0911 - one return for each row
             # sets the sender up, sooner or later: nothing is counted, only ``expires`` ends it.
             delay = _until_expiry(SENDER_DELAY * (1 + draw), case)
             return Decision(Status.DEFERRED, delay, connection=goes_on)
-        case Kind.AWAY | Kind.SESSION:
+        case Kind.AWAY | Kind.SESSION if case.detours < DETOURS:
             shortest, longest = RECONNECT
-            delay = _until_expiry(shortest + draw * (longest - shortest), case)
-            return Decision(Status.DEFERRED, delay, connection="reopen")
+            delay = (shortest + draw * (longest - shortest)) * 2**case.detours
+            return Decision(Status.DEFERRED, _until_expiry(delay, case), connection="reopen")
         case Kind.UNKNOWN:
             if case.on_unknown == "hold" or _is_over(case, rules):
                 # Not expired even when its time is over: somebody may well have taken it.
                 return Decision(Status.UNKNOWN, counts=True, connection="reopen")
             return Decision(Status.DEFERRED, _backoff(case, rules, draw), True, "reopen")
         case _:
+            if meaning.kind in {Kind.AWAY, Kind.SESSION}:
+                goes_on = "reopen"
             if _is_over(case, rules):
                 return Decision(Status.EXPIRED, counts=True, connection=goes_on)
             return Decision(Status.DEFERRED, _backoff(case, rules, draw), True, goes_on)

