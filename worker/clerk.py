@@ -6,6 +6,7 @@ only its end acknowledges the batch. A crash anywhere in between repeats a step 
 repeat.
 """
 
+import logging
 import random
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from worker.patience import patiently
 from worker.policy import Rules
 from worker.policy_hook import decider
 from worker.telling import tell_outcome
+
+logger = logging.getLogger("mailqueue.worker")
 
 #: Attempts that an envelope remembers word by word; the failed store shows them.
 _TRIES_KEPT: Final = 20
@@ -201,7 +204,13 @@ class Clerk:
 
     def _record(self, outcome: Settlement, following: str = "") -> None:
         self._begun = ""
-        _, begun = patiently(lambda: ledger.settle(self._run, self._route, outcome, following))
+        settled, begun = patiently(
+            lambda: ledger.settle(self._run, self._route, outcome, following)
+        )
+        if not settled:
+            logger.info(
+                "id=%s %s: recorded before, or another run has it", outcome.id, outcome.status
+            )
         if begun:
             self._begun = following
 

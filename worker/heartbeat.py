@@ -7,6 +7,7 @@ The leases tell other workers that a batch which was delivered to them, too, is 
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -50,8 +51,9 @@ class Heartbeat:
             with self._changed:
                 while not self._runs:
                     self._changed.wait()
-                # Not at once: most runs are over before their first renewal.
-                self._changed.wait(ledger.lease_seconds() / _PER_LEASE)
+            # A claim brings a lease with it, and most runs are over before their first renewal.
+            time.sleep(ledger.lease_seconds() / _PER_LEASE)
+            with self._changed:
                 runs = sorted(self._runs)
             try:
                 if runs:

@@ -5,6 +5,7 @@ sent is sent over one connection; what could not be tried waits in the schedule,
 route is paused. When ``run_batch`` returns, nothing of the batch needs its task any more.
 """
 
+import contextlib
 import logging
 import random
 import time
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
+
+from redis.exceptions import RedisError
 
 from mailqueue import ledger, routes
 from mailqueue.conf import get_settings
@@ -76,11 +79,14 @@ class _Run:
             with heartbeat.keeping(self._name):
                 try:
                     self._deliver(self._claimed())
+                except RedisError:
+                    raise  # for longer than anybody waits: nothing can be written down
                 except Exception as error:
                     self._break_off(error)
                     raise
         finally:
-            patiently(lambda: ledger.finish(self._name))
+            with contextlib.suppress(RedisError):  # its lease ends by itself
+                ledger.finish(self._name)
             report.counts += self._clerk.counts
             report.failures += self._clerk.failures
             report.troubles += self._clerk.troubles
