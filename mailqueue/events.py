@@ -13,13 +13,12 @@ import logging
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Final, Literal
 
 import msgspec
 
 from mailqueue.conf import get_settings
-from mailqueue.errors import ConfigurationError
+from mailqueue.loading import load
 from mailqueue.privacy import without_addresses
 
 logger = logging.getLogger("mailqueue.events")
@@ -94,17 +93,5 @@ def load_handler(path: str) -> Handler:
 
     Raises ``ConfigurationError`` where there is none.
     """
-    module, _, name = path.rpartition(".")
-    try:
-        found: Handler = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"MAILQUEUE_EVENTS: {path!r} cannot be loaded ({error}); "
-            "write the dotted path of a function that takes an Event"
-        ) from error
-    if not callable(found):
-        raise ConfigurationError(
-            f"MAILQUEUE_EVENTS: {path!r} is a {type(found).__name__}; "
-            "write the dotted path of a function that takes an Event"
-        )
-    return found
+    handler: Handler = load(path, "MAILQUEUE_EVENTS", "a function that takes an Event")
+    return handler

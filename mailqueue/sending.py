@@ -1,11 +1,10 @@
 """Sending in one call, with the signatures of ``django.core.mail``."""
 
 from collections.abc import Iterable, Sequence
-from importlib import import_module
 from typing import Any
 
 from mailqueue.conf import get_settings
-from mailqueue.errors import ConfigurationError
+from mailqueue.loading import load
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
 
 
@@ -20,7 +19,13 @@ def get_connection(backend: str | None = None, fail_silently: bool = False, **kw
     Raises:
         ConfigurationError: There is no such class.
     """
-    return _load(backend or get_settings().EMAIL_BACKEND)(fail_silently=fail_silently, **kwds)
+    setting = "backend" if backend else "EMAIL_BACKEND"
+    made = load(
+        backend or get_settings().EMAIL_BACKEND,
+        setting,
+        "a backend's class, like 'mailqueue.backends.smtp.EmailBackend'",
+    )
+    return made(fail_silently=fail_silently, **kwds)
 
 
 def send_mail(
@@ -137,14 +142,3 @@ def _send_to_staff(
     if html:
         mail.attach_alternative(html, "text/html")
     mail.send(fail_silently=fail_silently)
-
-
-def _load(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    try:
-        return getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigurationError(
-            f"EMAIL_BACKEND {path!r} cannot be loaded: {error}; "
-            f"write the dotted path of a class, like 'mailqueue.backends.smtp.EmailBackend'"
-        ) from error

@@ -2,10 +2,8 @@
 
 import logging
 from collections.abc import Callable
-from importlib import import_module
-from typing import Any
 
-from mailqueue.errors import ConfigurationError
+from mailqueue.loading import load
 from mailqueue.outcomes import Fault
 from mailqueue.privacy import without_addresses
 from worker.policy import Case, Decision, Meaning, Rules, classify, decide_meaning
@@ -26,7 +24,8 @@ def decider(path: str | None) -> Decide:
     Raises:
         ConfigurationError: There is no such function.
     """
-    hook = _load(path) if path else None
+    wanted = "a function that the worker can import, like 'shop.mail.policy', or leave it unset"
+    hook: Hook | None = load(path, "MAILQUEUE_POLICY", wanted) if path else None
 
     def decide(fault: Fault, case: Case, rules: Rules, draw: float) -> Decision:
         meaning = classify(fault, unknown=case.unknown)
@@ -51,22 +50,3 @@ def _ask(hook: Hook, fault: Fault, meaning: Meaning, case: Case) -> Decision | N
 
 def _complain(what: str) -> None:
     _logger.error("MAILQUEUE_POLICY %s; the built-in policy decided", without_addresses(what))
-
-
-def _load(path: str) -> Hook:
-    module, _, name = path.rpartition(".")
-    try:
-        hook: Any = getattr(import_module(module), name) if module else None
-    except Exception as error:  # a user's module may raise anything
-        raise _not_usable(path, f"{type(error).__name__}: {error}") from error
-    if not callable(hook):
-        raise _not_usable(path, "that is no function in a module")
-    usable: Hook = hook
-    return usable
-
-
-def _not_usable(path: str, reason: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"MAILQUEUE_POLICY={path!r} cannot be used ({reason}); give the dotted path of a function "
-        "that the worker can import, like 'shop.mail.policy', or leave it unset"
-    )

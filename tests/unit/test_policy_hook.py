@@ -79,5 +79,5 @@ def test_a_hook_that_cannot_be_loaded_names_the_setting_and_the_remedy(
     shop: Any, path: str
 ) -> None:
     shop.number = 7
-    with pytest.raises(ConfigurationError, match=r"MAILQUEUE_POLICY='.*give the dotted path"):
+    with pytest.raises(ConfigurationError, match=r"MAILQUEUE_POLICY: '.*write the dotted path"):
         decider(path)
