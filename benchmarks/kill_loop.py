@@ -72,7 +72,7 @@ def show(plan: Plan, kind: str, outcome: Outcome) -> None:
     table.add_row("kills: whole worker / child", f"{whole} / {kills - whole}")
     table.add_row("arrived", str(outcome.arrived))
     table.add_row("kept for a person or for later", str(outcome.kept))
-    table.add_row("lost", str(len(outcome.lost)))
+    table.add_row("lost" if outcome.finished else "not yet arrived", str(len(outcome.lost)))
     table.add_row("duplicates", str(outcome.duplicates))
     table.add_row("  a kill", f"{outcome.duplicates / max(1, kills):.2f}")
     table.add_row("  connections killed: the bound", str(outcome.bound))
@@ -88,7 +88,7 @@ def explain(plan: Plan, outcome: Outcome, directory: Path) -> None:
     """What a person needs who has to find out why; asked while the state store is there."""
     if not outcome.finished:
         print(f"not done within {plan.limit:.0f} s (--limit)")
-    for id_ in outcome.lost[:_NAMED]:
+    for id_ in outcome.lost[:_NAMED] if outcome.finished else ():
         print(f"lost: {id_}; the ledger knows {ledger.look_up(id_)}")
     for mail in outcome.unexplained[:_NAMED]:
         print(f"twice without need: {mail.message_id} to {mail.recipient}")
@@ -118,12 +118,17 @@ def main() -> int:
     # SIGTERM ends it as Ctrl-C does: workers have to be killed on every way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     directory = Path(tempfile.mkdtemp(prefix="mq-kill-"))
-    with broker(kind) as settings:
-        outcome = KillLoop(plan, settings, directory).run()
-        show(plan, kind, outcome)
-        if not outcome.good:
-            explain(plan, outcome, directory)
-            return 1
+    try:
+        with broker(kind) as settings:
+            outcome = KillLoop(plan, settings, directory).run()
+            show(plan, kind, outcome)
+            if not outcome.good:
+                explain(plan, outcome, directory)
+                return 1
+    except KeyboardInterrupt:
+        print("interrupted")
+        shutil.rmtree(directory)
+        return 1
     shutil.rmtree(directory)
     return 0
 

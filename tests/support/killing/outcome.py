@@ -29,7 +29,8 @@ class Outcome(NamedTuple):
     sent: int
     kills: Sequence[Kill]
     arrived: int
-    #: Ids of mail that was enqueued and is nowhere.
+    #: Ids of mail that was enqueued and is nowhere; of a run that was not finished, also of what
+    #: is still on its way.
     lost: Sequence[str]
     #: Mails that did not arrive and wait for a person, or for their time.
     kept: int
