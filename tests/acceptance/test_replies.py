@@ -182,8 +182,8 @@ def wait_until_settled(sent: Sequence[Sent], explain: Callable[[], object]) -> N
             return (standing.status, bool(standing.parked)) == (Status.DEFERRED, True) or (
                 standing.status is Status.SENT
             )
-        if one.case.waits_long:
-            return standing.status is Status.DEFERRED and standing.due is not None
+        if one.case.waits_long and standing.due is not None:
+            return standing.status is Status.DEFERRED
         return standing.status.final
 
     def all_rest() -> bool:
@@ -210,11 +210,15 @@ def while_it_waits(one: Sent) -> object:
         kept = get_state().ttl(key("route", case.name, "steps"))
         longest = PAUSES[case.kind].longest
         return None if 2 * longest < kept <= 4 * longest else f"{pause}, steps kept {kept} s"
-    if pause:
-        return f"paused: {pause}"
+    return f"paused: {pause}" if pause else _not_due(standing, case.kind)
+
+
+def _not_due(standing: Standing, kind: Kind) -> object:
+    if kind is not Kind.SENDER and standing.due is None:
+        return None  # this machine is slow, and the seconds are over
     due = (standing.due or 0) - time.time()
-    longest = 1800 if case.kind is Kind.SENDER else 15
-    shortest = 900 - 120 if case.kind is Kind.SENDER else -60  # this machine may be slow
+    # Likewise, it may be due for a while.
+    shortest, longest = (900 - 120, 1800) if kind is Kind.SENDER else (-60, 15)
     return None if shortest < due <= longest else f"due in {due:.1f} s"
 
 
