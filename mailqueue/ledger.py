@@ -17,15 +17,13 @@ worker that is slow from one that is dead.
 """
 
 import math
-import os
-import platform
-import uuid
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from mailqueue.conf import get_settings
 from mailqueue.outcomes import Status
+from mailqueue.runs import is_surely_dead, messages_of
 from mailqueue.scripts import run_script
 from mailqueue.state import get_state, key
 
@@ -86,11 +84,6 @@ class Record(NamedTuple):
     failed: int = 0
 
 
-def new_run(messages: int) -> str:
-    """Name a run: one task's work on its batch; the name tells where and how much it has."""
-    return f"{platform.node()}/{os.getpid()}/{uuid.uuid4().hex[:12]}/{messages}"
-
-
 def lease_seconds() -> float:
     """Seconds after which a run that is not renewed counts as dead.
 
@@ -100,24 +93,39 @@ def lease_seconds() -> float:
 
 
 def claim(run: str, route: str, wanted: Sequence[Wanted]) -> list[Verdict]:
-    """Claim a batch in one round trip; a verdict for each message."""
+    """Claim a batch in one round trip; a verdict for each message.
+
+    Where the kernel knows that another run is dead, its claims are not waited for.
+    """
+    words = _claim(run, route, wanted)
+    owners = {word.partition(" ")[2] for word in words}
+    dead = {owner for owner in owners if owner and is_surely_dead(owner)}
+    if dead:
+        get_state().zrem(key("runs"), *dead)
+        freed = [at for at, word in enumerate(words) if word.partition(" ")[2] in dead]
+        again = _claim(run, route, [wanted[at] for at in freed])
+        for at, word in zip(freed, again, strict=True):
+            words[at] = word
+    return [Verdict(word.partition(" ")[0]) for word in words]
+
+
+def _claim(run: str, route: str, wanted: Sequence[Wanted]) -> list[str]:
+    fields = (
+        field
+        for want in wanted
+        for field in (want.id, want.edition, "hold" if want.hold else "resend")
+    )
     words: Any = run_script(
         "claim",
-        [key("runs"), key("route", route), *(_record(w.id) for w in wanted)],
-        [
-            run,
-            lease_seconds(),
-            _kept(),
-            DEATHS,
-            *(field for w in wanted for field in (w.id, w.edition, "hold" if w.hold else "resend")),
-        ],
+        [key("runs"), key("route", route), *(_record(want.id) for want in wanted)],
+        [run, lease_seconds(), _kept(), DEATHS, *fields],
     )
-    return [Verdict(word.decode()) for word in words]
+    return [word.decode() for word in words]
 
 
 def begin(run: str, id_: str) -> bool:
     """Mark a claimed message as being handed over; False where the claim is lost."""
-    return bool(run_script("begin", [_record(id_)], [run]))
+    return bool(run_script("begin", [_record(id_), key("runs")], [run, lease_seconds()]))
 
 
 def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tuple[bool, bool]:
@@ -135,6 +143,7 @@ def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tu
             key("documents"),
             key("parked", route),
             key("totals"),
+            key("runs"),
         ],
         [
             run,
@@ -152,6 +161,7 @@ def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tu
             _kept(),
             route,
             int(bool(following)),
+            lease_seconds(),
         ],
     )
     return bool(settled), bool(begun)
@@ -214,7 +224,7 @@ def in_flight() -> int:
     client = get_state()
     seconds, micros = client.time()
     runs: Any = client.zrangebyscore(key("runs"), seconds + micros / 1e6, "+inf")
-    return sum(int(run.decode().rpartition("/")[2]) for run in runs)
+    return sum(messages_of(run.decode()) for run in runs)
 
 
 def totals() -> dict[str, dict[str, int]]:

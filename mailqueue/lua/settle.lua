@@ -2,11 +2,12 @@
 -- and marks the next one as being handed over: one round trip between two messages.
 --
 -- KEYS  1 its record   2 the next message's record   3 schedule   4 documents   5 parked (route's)
---       6 totals
+--       6 totals   7 runs
 -- ARGV  1 run   2 id   3 edition   4 status   5 detail   6 attempts   7 recipients served
 --       8 recipients failed   9 due, seconds since the epoch, or -1 for "now plus argument 10"
 --       10 delay   11 document, empty if it does not wait   12 '1': parked, not scheduled
 --       13 seconds the record is kept   14 route   15 '1': begin the next one
+--       16 seconds of a lease, renewed where the next one is begun
 -- Returns {settled, begun}, each 1 or 0. Not settled: the message is not this run's any more.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -56,6 +57,7 @@ if ARGV[15] == '1' then
   local following = redis.call('HMGET', KEYS[2], 's', 'o')
   if following[1] == 'claimed' and following[2] == run then
     redis.call('HSET', KEYS[2], 's', 'sending')
+    redis.call('ZADD', KEYS[7], now + tonumber(ARGV[16]), run)
     begun = 1
   end
 end
