@@ -43,7 +43,7 @@ class Clerk:
     """Keeps the books of one run over one route.
 
     Args:
-        run: Its name (``ledger.new_run``).
+        run: Its name (``runs.new_run``).
         route: The way out.
         now: Seconds since the epoch.
         draw: Random numbers in [0, 1).

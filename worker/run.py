@@ -23,6 +23,7 @@ from mailqueue.envelope import Envelope
 from mailqueue.ledger import DEATHS, Verdict, Wanted
 from mailqueue.outcomes import Fault, Status
 from mailqueue.privacy import without_addresses
+from mailqueue.runs import new_run
 from mailqueue.sending import get_connection
 from worker import heartbeat
 from worker.clerk import Clerk
@@ -70,7 +71,7 @@ class _Run:
     def __init__(self, route: str, envelopes: list[Envelope]) -> None:
         self._route = route
         self._envelopes = envelopes
-        self._name = ledger.new_run(len(envelopes))
+        self._name = new_run(len(envelopes))
         self._clerk = Clerk(self._name, route)
         self._delivery: Delivery | None = None
 

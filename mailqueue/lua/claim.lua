@@ -8,7 +8,7 @@
 --   resend   claimed; a worker died while handing it over, so it may have been sent
 --   hold     claimed; likewise, and its sender wants a person to decide
 --   poison   claimed; likewise, and that too many times
---   busy     another worker that lives has it
+--   busy RUN another run, whose lease has not ended, has it
 --   paused   its route is paused, and this is not the mail that probes it
 --   over     settled before, taken back, or an older copy: nothing is to be done
 local time = redis.call('TIME')
@@ -28,7 +28,7 @@ local function verdict(record, id, edition, hold)
   local word = 'go'
   if (state == 'claimed' or state == 'sending') and current == edition and owner ~= run then
     local lease_ends = redis.call('ZSCORE', KEYS[1], owner)
-    if lease_ends and tonumber(lease_ends) > now then return 'busy' end
+    if lease_ends and tonumber(lease_ends) > now then return 'busy ' .. owner end
     if state == 'sending' then
       crashes = crashes + 1
       word = hold and 'hold' or (crashes >= deaths and 'poison' or 'resend')

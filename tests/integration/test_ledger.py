@@ -1,5 +1,7 @@
 """The ledger, the schedule and the routes on a real Redis."""
 
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +21,7 @@ from hypothesis.stateful import (
 from mailqueue import conf, ledger, routes, schedule
 from mailqueue.ledger import Settlement, Verdict, Wanted
 from mailqueue.outcomes import Status
+from mailqueue.runs import new_run
 from mailqueue.state import get_state, key
 
 ROUTE = "default"
@@ -60,6 +63,26 @@ def test_a_copy_that_another_worker_has_is_busy_while_that_one_lives():
     assert claim("r2", A) == [Verdict.GO]
     assert not ledger.begin("r1", A), "its claim is lost"
     assert ledger.begin("r2", A)
+
+
+def test_a_run_whose_process_is_gone_is_not_waited_for():
+    gone = subprocess.run(
+        [sys.executable, "-c", "from mailqueue.runs import new_run; print(new_run(2))"],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    claim(gone, A, B)
+    ledger.begin(gone, A)
+    assert claim(new_run(2), A, B) == [Verdict.RESEND, Verdict.GO]
+
+
+def test_a_run_whose_process_lives_here_is_waited_for():
+    claim(new_run(1), A)
+    assert claim(new_run(1), A) == [Verdict.BUSY]
+
+
+def test_a_run_of_another_machine_is_waited_for():
+    claim("elsewhere-1234-5/999999/abc/1", A)
+    assert claim(new_run(1), A) == [Verdict.BUSY]
 
 
 def test_only_what_a_dead_worker_was_handing_over_is_unknown():
