@@ -17,6 +17,8 @@ from mailqueue.values import Text
 
 VERSION: Final = 1
 
+Priority = Literal["high", "normal", "bulk"]
+
 
 class CharsetSpec(msgspec.Struct, frozen=True):
     """A custom ``email.charset.Charset``, field by field."""
@@ -84,6 +86,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fail_silently: bool = False
     #: The way out it takes.
     route: str = "default"
+    #: ``high`` overtakes ``normal`` overtakes ``bulk``, without starving it.
+    priority: Priority = "normal"
     #: Seconds since the epoch before which it is not sent.
     not_before: float = 0.0
     #: Seconds since the epoch after which it is not sent any more; None: the policy's age decides.
