@@ -34,17 +34,24 @@ class Waiting(NamedTuple):
 
 
 def take_due(messages: int, max_bytes: int) -> list[Waiting]:
-    """Take mail whose time has come, about ``max_bytes`` bytes of it at the most."""
-    flat: Any = run_script(
+    """Take mail whose time has come, about ``max_bytes`` bytes of it at the most.
+
+    It is due again when the lease ends.
+    """
+    found: Any = run_script(
         "take_due", [key("schedule"), key("documents")], [messages, max_bytes, LEASE]
     )
-    return [_waiting(id_, value) for id_, value in zip(flat[::2], flat[1::2], strict=True)]
+    lease_ends, flat = float(found[0]), found[1:]
+    return [
+        _waiting(id_, value)._replace(due=lease_ends)
+        for id_, value in zip(flat[::2], flat[1::2], strict=True)
+    ]
 
 
 def published(taken: Sequence[Waiting]) -> None:
-    """Forget what the broker has now."""
+    """Forget what the broker has now, unless a worker has put it back already."""
     if taken:
-        flat = [field for waiting in taken for field in (waiting.id, waiting.edition)]
+        flat = [field for waiting in taken for field in (waiting.id, repr(waiting.due))]
         run_script("published", [key("schedule"), key("documents")], flat)
 
 
