@@ -1,6 +1,6 @@
 """How the worker is set up, and why. The part shared with producers is ``mailqueue.broker``."""
 
-from typing import Any
+from typing import Any, Final
 
 from mailqueue.broker import configuration as shared_configuration
 from mailqueue.conf import get_settings
@@ -9,6 +9,9 @@ from mailqueue.errors import ConfigurationError
 from mailqueue.events import load_handler
 from mailqueue.urls import AMQP_SCHEMES, scheme, state_url
 from worker.policy_hook import decider
+
+#: Seconds without an answer after which a connection to the broker counts as dead.
+_LINE_TIMEOUT: Final = 10
 
 
 def configuration() -> dict[str, Any]:
@@ -28,12 +31,13 @@ def configuration() -> dict[str, Any]:
     state_url(settings)  # a worker without a state store could lose what it cannot send
     amqp = scheme(conf["broker_url"]) in AMQP_SCHEMES
     conf["broker_transport_options"] |= (
-        # No read time-out here: a consumer waits for hours, and heartbeats watch the line.
-        {"confirm_publish": True}
+        # Heartbeats watch the line, but not while the main thread waits for the confirmation of an
+        # event: on a line that is cut it would do so for ever. Waiting for mail is no such read.
+        {"confirm_publish": True, "read_timeout": _LINE_TIMEOUT, "write_timeout": _LINE_TIMEOUT}
         if amqp
         else {
             # Without it, a worker facing a black hole hangs for minutes.
-            "socket_timeout": 10,
+            "socket_timeout": _LINE_TIMEOUT,
             "socket_connect_timeout": 3,
             "health_check_interval": 10,
             # Kombu's 10 are too few for many threads that acknowledge at once.
