@@ -9,7 +9,7 @@ from mailqueue import conf, ledger, routes, schedule
 
 MAILS = 300
 #: Seconds.
-ABSENCE = 120.0 if LONG else 20.0
+ABSENCE = 120.0 if LONG else 13.0
 #: Three failures in a row pause a route, and the four connections that fail at once may be beyond
 #: them; then it is tried after 5, 10, 20 … seconds. What was deferred before comes on its own.
 TRIES = 30
