@@ -74,7 +74,12 @@ def _merged(before: Failed, envelope: Envelope) -> Envelope:
     if earlier is None or earlier.recipients is None or envelope.recipients is None:
         return envelope
     added = [r for r in envelope.recipients if r not in earlier.recipients]
-    return msgspec.structs.replace(envelope, recipients=(*earlier.recipients, *added))
+    known = set(envelope.tries)
+    return msgspec.structs.replace(
+        envelope,
+        recipients=(*earlier.recipients, *added),
+        tries=(*(one for one in earlier.tries if one not in known), *envelope.tries),
+    )
 
 
 def keep_undecodable(data: object, detail: str) -> str:

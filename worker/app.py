@@ -1,5 +1,6 @@
 """The Celery application: the library's configuration and what only a worker needs."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,4 +36,15 @@ def main(arguments: Sequence[str]) -> None:
     The application is handed over as an object: nothing is looked up by name, so a ``worker.py``
     in the working directory cannot take its place.
     """
-    app.worker_main(["worker", *arguments])
+    app.worker_main(["worker", *_named(arguments)])
+
+
+def _named(arguments: Sequence[str]) -> list[str]:
+    """Give the worker a name of its own where the caller gave it none.
+
+    Celery calls every worker of a host ``celery``. Two of one name take each other's remote control
+    queue, which RabbitMQ answers by refusing the second.
+    """
+    if any(a.startswith(("-n", "--hostname")) for a in arguments):
+        return list(arguments)
+    return [*arguments, "--hostname", f"mailqueue-{os.getpid()}@%h"]

@@ -118,7 +118,7 @@ class Clerk:
             ),
             following,
         )
-        if judgement.served and not self._worked:
+        if judgement.heard and not self._worked:
             self._worked = True
             patiently(lambda: routes.worked(self._route, envelope.id))
         self.counts[judgement.status] += 1

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from mailqueue.envelope import Envelope
-from mailqueue.outcomes import Attempt, Fault, Status
+from mailqueue.outcomes import Attempt, Fault, Stage, Status
 from worker.policy import Case, Decision, Pause, Rules
 
 Decide = Callable[[Fault, Case, Rules, float], Decision]
 
+#: Where a fault is a server's reply about the message.
+_SPOKEN: Final = frozenset({Stage.SENDER, Stage.RECIPIENT, Stage.DATA, Stage.CONTENT})
 _HARDEST_FIRST: Final = ("stop", "reopen", "keep")
 #: What the message's own status says where its recipients fared differently.
 _SUMMARY: Final = (Status.DEFERRED, Status.BOUNCED, Status.EXPIRED, Status.UNKNOWN)
@@ -51,6 +53,17 @@ class Judgement(NamedTuple):
             and not (self.counts or self.served)
             and len(self.groups) == 1
             and not self.groups[0].recipients
+        )
+
+    @property
+    def heard(self) -> bool:
+        """True where the server took the message, or spoke about it and nothing else.
+
+        Then the way to it is open: it could be reached, and let us in.
+        """
+        stages = {group.fault.stage for group in self.groups}
+        return bool(self.served) or (
+            self.connection == "keep" and self.pause is None and stages <= _SPOKEN
         )
 
     @property
