@@ -64,8 +64,7 @@ class Settlement(NamedTuple):
     failed: int = 0
     #: The envelope, where the mail waits for another attempt; empty where it does not.
     document: str = ""
-    #: Seconds since the epoch when it is due, or, without one, seconds from now.
-    due: float | None = None
+    #: Seconds until it is due, by the store's clock: a worker's may be another.
     delay: float = 0.0
     #: It waits for its route to be opened, not for a time.
     parked: bool = False
@@ -123,9 +122,11 @@ def _claim(run: str, route: str, wanted: Sequence[Wanted]) -> list[str]:
     return [word.decode() for word in words]
 
 
-def begin(run: str, id_: str) -> bool:
-    """Mark a claimed message as being handed over; False where the claim is lost."""
-    return bool(run_script("begin", [_record(id_), key("runs")], [run, lease_seconds()]))
+def begin(run: str, id_: str, edition: int = 0) -> bool:
+    """Mark a claimed message as being handed over; False where another run has it by now."""
+    return bool(
+        run_script("begin", [_record(id_), key("runs")], [run, lease_seconds(), edition, _kept()])
+    )
 
 
 def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tuple[bool, bool]:
@@ -154,7 +155,6 @@ def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tu
             outcome.attempts,
             outcome.served,
             outcome.failed,
-            -1 if outcome.due is None else outcome.due,
             outcome.delay,
             outcome.document,
             int(outcome.parked),

@@ -77,7 +77,7 @@ class Clerk:
         """Mark a message as being handed over; False where another run has it by now."""
         if self._begun == envelope.id:
             return True
-        return patiently(lambda: ledger.begin(self._run, envelope.id))
+        return patiently(lambda: ledger.begin(self._run, envelope.id, envelope.edition))
 
     def judge(self, envelope: Envelope, attempt: Attempt, recipients: Sequence[str]) -> Judgement:
         """Ask the policy about each fault of an attempt."""
@@ -147,7 +147,7 @@ class Clerk:
         self._record(
             Settlement(
                 envelope.id, envelope.edition, Status.SCHEDULED,
-                document=after.encode(), due=envelope.not_before,
+                document=after.encode(), delay=max(0.0, envelope.not_before - self._now()),
             )
         )  # fmt: skip
         self.counts[Status.SCHEDULED] += 1

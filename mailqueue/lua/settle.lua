@@ -4,18 +4,18 @@
 -- KEYS  1 its record   2 the next message's record   3 schedule   4 documents   5 parked (route's)
 --       6 totals   7 runs
 -- ARGV  1 run   2 id   3 edition   4 status   5 detail   6 attempts   7 recipients served
---       8 recipients failed   9 due, seconds since the epoch, or -1 for "now plus argument 10"
---       10 delay   11 document, empty if it does not wait   12 '1': parked, not scheduled
---       13 seconds the record is kept   14 route   15 '1': begin the next one
---       16 seconds of a lease, renewed where the next one is begun
+--       8 recipients failed   9 delay   10 document, empty if it does not wait
+--       11 '1': parked, not scheduled   12 seconds the record is kept   13 route
+--       14 '1': begin the next one   15 seconds of a lease, renewed where the next one is begun
 -- Returns {settled, begun}, each 1 or 0. Not settled: the message is not this run's any more.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 local run, id, edition, status = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local document, ttl = ARGV[11], tonumber(ARGV[13])
+local document, ttl = ARGV[10], tonumber(ARGV[12])
 
 local found = redis.call('HMGET', KEYS[1], 's', 'e', 'o')
-local mine = found[3] == run and tonumber(found[2]) == edition
+-- No record at all: the store forgot it. Better this run's word than none.
+local mine = not found[1] or (found[3] == run and tonumber(found[2]) == edition)
 -- What was sent was sent, also if this run was given up for dead meanwhile.
 if not mine and status == 'sent' and found[1] ~= 'sent' then
   mine = true
@@ -31,14 +31,13 @@ if mine then
     redis.call('HDEL', KEYS[4], id)
   else
     edition = edition + 1
-    local due = tonumber(ARGV[9])
-    if due < 0 then due = now + tonumber(ARGV[10]) end
+    local due = now + tonumber(ARGV[9])
     local place, other = KEYS[3], KEYS[5]
-    if ARGV[12] == '1' then place, other = other, place end
+    if ARGV[11] == '1' then place, other = other, place end
     redis.call('ZREM', other, id)
     redis.call('ZADD', place, due, id)
     redis.call('HSET', KEYS[4], id, edition .. '|' .. document)
-    ttl = ttl + math.max(0, due - now)
+    ttl = ttl + due - now
   end
   redis.call('HSET', KEYS[1], 's', status, 'e', edition, 'd', ARGV[5], 'n', ARGV[6], 't', now)
   redis.call('HDEL', KEYS[1], 'o', 'c')
@@ -49,15 +48,15 @@ if mine then
     redis.call('HSET', KEYS[1], 's', 'bounced')
   end
   redis.call('EXPIRE', KEYS[1], math.ceil(ttl))
-  redis.call('HINCRBY', KEYS[6], ARGV[14] .. ':' .. status, 1)
+  redis.call('HINCRBY', KEYS[6], ARGV[13] .. ':' .. status, 1)
 end
 
 local begun = 0
-if ARGV[15] == '1' then
+if ARGV[14] == '1' then
   local following = redis.call('HMGET', KEYS[2], 's', 'o')
   if following[1] == 'claimed' and following[2] == run then
     redis.call('HSET', KEYS[2], 's', 'sending')
-    redis.call('ZADD', KEYS[7], now + tonumber(ARGV[16]), run)
+    redis.call('ZADD', KEYS[7], now + tonumber(ARGV[15]), run)
     begun = 1
   end
 end

@@ -178,6 +178,16 @@ def test_a_recipient_refused_earlier_is_not_forgotten_over_one_served_later():
     assert (record.status, record.served, record.failed) == (Status.BOUNCED, 2, 1)
 
 
+def test_a_store_that_forgets_costs_no_mail():
+    claim("r1", A, B)
+    get_state().flushdb()
+    assert ledger.begin("r1", A)
+    assert settle("r1", A, Status.SENT, served=1)
+    assert settle("r1", B, Status.DEFERRED, document="{}")
+    assert claim("r2", A) == [Verdict.OVER]
+    assert [waiting.id for waiting in schedule.take_due(10, 1000)] == [B]
+
+
 def test_cancelling_works_until_a_worker_has_claimed_it():
     assert ledger.cancel(A, [ROUTE]) is Status.CANCELLED
     assert claim("r1", A, B) == [Verdict.OVER, Verdict.GO]
