@@ -5,6 +5,7 @@ from email.message import Message
 from email.policy import Policy
 from typing import Any
 
+from mailqueue.headers import check_header_name, check_header_value
 from mailqueue.message import EmailMessage
 
 
@@ -36,3 +37,9 @@ class RawMessage(EmailMessage):
         parsed = email.message_from_bytes(self.__mime, _class=RawMIME)
         parsed._raw = self.__mime  # noqa: SLF001 - set here, since parsers call the class bare
         return parsed
+
+    def put_in_front(self, name: str, value: str) -> None:
+        """Put a header before all others; the bytes after it stay as they are, signed or not."""
+        check_header_name(name)
+        check_header_value(name, value)
+        self.__mime = f"{name}: {value}\n".encode("ascii") + self.__mime

@@ -1,0 +1,96 @@
+"""Staging safety: no mail leaves for somebody who is not meant to get it.
+
+Two settings, applied in the worker to every message that it is about to hand over, whatever way it
+came: fresh, deferred, scheduled, or retried from the failed store.
+
+| MAILQUEUE_REDIRECT_ALL_TO | MAILQUEUE_ALLOWED_DOMAINS | who gets the mail |
+| --- | --- | --- |
+| set   | unset | that address alone |
+| unset | set   | recipients in those domains; the others fail, and say so |
+| set   | set   | recipients in those domains; that address for the others |
+
+The recipient fields themselves are changed, since some backends look at nothing else. What was
+changed is said in the headers ``X-Mailqueue-…``.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from mailqueue.domains import domain_of, in_domains
+from mailqueue.outcomes import Fault, Stage
+from mailqueue.raw import RawMessage
+
+_FIELDS: Final = ("to", "cc", "bcc")
+#: A header's length that every server takes; more originals are counted.
+_LONGEST: Final = 900
+
+
+def stage(
+    message: Any, *, redirect_to: str | None, allowed: Sequence[str]
+) -> tuple[tuple[str, Fault], ...]:
+    """Change a message so that it goes to nobody else.
+
+    Args:
+        message: Ours; changed in place.
+        redirect_to: ``MAILQUEUE_REDIRECT_ALL_TO``.
+        allowed: ``MAILQUEUE_ALLOWED_DOMAINS``.
+
+    Returns the recipients who do not get it and for whom nobody else does, each with the reason.
+    """
+    if not redirect_to and not allowed:
+        return ()
+    everyone = [str(recipient) for recipient in message.recipients()]
+    welcome = [who for who in everyone if allowed and in_domains(domain_of(who), allowed)]
+    others = [who for who in everyone if who not in welcome]
+    if not others:
+        return ()
+    _keep_only(message, welcome)
+    if redirect_to:
+        if welcome:
+            message.bcc = [*message.bcc, redirect_to]
+            _say(message, "X-Mailqueue-Redirected", f"{len(others)} of {len(everyone)} recipients")
+        else:
+            # Nobody else sees it, so it may tell all of them, blind copies too.
+            message.to = [redirect_to]
+            _say(message, "X-Mailqueue-Redirected-From", _listed(others))
+        return ()
+    _say(message, "X-Mailqueue-Withheld", f"{len(others)} of {len(everyone)} recipients")
+    fault = Fault(Stage.BUILD, 0, "the domain is not in MAILQUEUE_ALLOWED_DOMAINS")
+    return tuple((who, fault) for who in others)
+
+
+def _keep_only(message: Any, welcome: Sequence[str]) -> None:
+    """Leave these recipients, each in its field; those that no field names become blind copies."""
+    left = list(welcome)
+    for field in _FIELDS:
+        kept = []
+        for who in getattr(message, field):
+            if str(who) in left:
+                kept.append(who)
+                left.remove(str(who))
+        setattr(message, field, kept)
+    message.bcc = [*message.bcc, *left]
+    # Recipients that are left of an earlier attempt stand in the way of the fields.
+    vars(message).pop("recipients", None)
+    for name in list(message.extra_headers):
+        if name.lower() in {"to", "cc"}:
+            # A header of its own would name those who do not get it, and hide who does.
+            del message.extra_headers[name]
+
+
+def _say(message: Any, name: str, value: str) -> None:
+    if isinstance(message, RawMessage):
+        message.put_in_front(name, value)
+    else:
+        message.extra_headers[name] = value
+
+
+def _listed(recipients: Sequence[str]) -> str:
+    text = ""
+    for at, who in enumerate(recipients):
+        ascii_only = who.encode("ascii", "backslashreplace").decode()
+        longer = f"{text}, {ascii_only}" if text else ascii_only
+        if len(longer) > _LONGEST:
+            return f"{text} and {len(recipients) - at} more"
+        text = longer
+    return text
