@@ -17,11 +17,14 @@ from typing import Any, Final
 import msgspec
 
 from mailqueue.errors import ConfigurationError
+from mailqueue.route_reading import read_routes
 from mailqueue.settings import NAMES, Settings
 
 _JSON_IN_ENVIRONMENT: Final = frozenset({"ADMINS", "MANAGERS"})
 #: Lists that may be written as one text, with commas.
-_WITH_COMMAS: Final = frozenset({"MAILQUEUE_RETRY_SCHEDULE", "MAILQUEUE_EVENTS"})
+_WITH_COMMAS: Final = frozenset(
+    {"MAILQUEUE_RETRY_SCHEDULE", "MAILQUEUE_EVENTS", "MAILQUEUE_ALLOWED_DOMAINS"}
+)
 
 _configured: dict[str, Any] = {}
 _from_environment: Settings | None = None
@@ -96,6 +99,8 @@ def _validated(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     for name in _WITH_COMMAS & plain.keys():
         if isinstance(plain[name], str):
             plain[name] = [part.strip() for part in plain[name].split(",") if part.strip()]
+    if "MAILQUEUE_ROUTES" in plain:
+        plain["MAILQUEUE_ROUTES"] = read_routes(plain["MAILQUEUE_ROUTES"] or {}, where)
     try:
         checked = msgspec.convert(plain, Settings, strict=False)
     except msgspec.ValidationError as error:

@@ -1,8 +1,12 @@
-"""Settings that contradict each other, each with its remedy. Pure: a ``Settings`` in, texts out."""
+"""Settings that contradict each other, each with its remedy: a ``Settings`` in, texts out.
+
+Nothing is asked or changed; routes' backends are imported, to see whether they can be.
+"""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from mailqueue.route_checks import problems
 from mailqueue.settings import Settings
 from mailqueue.urls import AMQP_SCHEMES, EMBEDDED, scheme
 
@@ -24,6 +28,8 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _queueing(settings)
     yield from _smtp(settings)
     yield from _times(settings)
+    for text, remedy in problems(settings):
+        yield Contradiction(text, remedy, fatal=True)
 
 
 def _queueing(s: Settings) -> Iterator[Contradiction]:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from mailqueue.route import Route
+
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]  # a year; sockets take no infinity
 Count = Annotated[int, Meta(ge=1)]
 Delays = Annotated[tuple[Seconds, ...], Meta(min_length=1)]
@@ -31,6 +33,34 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         _about("Backend the worker delivers with: any class with Django's interface."),
     ] = "mailqueue.backends.smtp.EmailBackend"
+
+    # The ways out.
+    MAILQUEUE_ROUTES: Annotated[
+        dict[str, Route],
+        _about(
+            "Named ways out, a table for each: server, login, limits … (environment: JSON, or the "
+            "path of a `.toml` or `.json` file); see `docs/routes.md`. `default` is made of the "
+            "`EMAIL_…` settings unless it is among them."
+        ),
+    ] = {}
+    MAILQUEUE_ROUTER: Annotated[
+        str | None,
+        _about(
+            "Dotted path of a function that is given each message when it is enqueued, and returns "
+            "the name of its route, or None."
+        ),
+    ] = None
+    MAILQUEUE_REDIRECT_ALL_TO: Annotated[
+        str | None,
+        _about("For staging: address that gets all mail, instead of whom it was written to."),
+    ] = None
+    MAILQUEUE_ALLOWED_DOMAINS: Annotated[
+        Names,
+        _about(
+            "For staging: recipient domains to which mail may go, `*.example.com` with all below "
+            "it (environment: with commas). Empty: all."
+        ),
+    ] = ()
 
     # The queue.
     MAILQUEUE_BROKER_URL: Annotated[
@@ -160,4 +190,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 DEFAULTS: Final = Settings()
 NAMES: Final = Settings.__struct_fields__
-SECRET: Final = frozenset({"EMAIL_HOST_PASSWORD", "MAILQUEUE_BROKER_URL", "MAILQUEUE_REDIS_URL"})
+SECRET: Final = frozenset(
+    {"EMAIL_HOST_PASSWORD", "MAILQUEUE_BROKER_URL", "MAILQUEUE_REDIS_URL", "MAILQUEUE_ROUTES"}
+)

@@ -21,7 +21,8 @@ def table() -> str:
     rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
     described: Any = msgspec.inspect.type_info(Settings)
     for field in described.fields:
-        default = "" if field.default in {None, ""} or field.default == () else f"`{field.default}`"
+        empty = field.default in (None, "", (), msgspec.NODEFAULT)  # the last one: an empty dict
+        default = "" if empty else f"`{field.default}`"
         about = field.type.extra_json_schema["description"]
         rows.append(f"| `{field.name}` | {default} | {about} |")
     return "\n".join(rows)
