@@ -1,35 +1,46 @@
-"""Batches: the envelopes that one task carries, bounded by count *and* bytes."""
+"""Batches: the envelopes that one task carries, bounded by count *and* bytes.
+
+A batch has one priority and one route: it travels in its priority's queue, and a worker sends it
+over its route's connection.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
+
+from mailqueue.envelope import Priority
+from mailqueue.route import DEFAULT
 
 #: A task's repr in logs and Flower names this many ids; the rest is counted.
 _IDS_SHOWN: Final = 10
 
 
 class Encoded(NamedTuple):
-    """An envelope as it travels: its id and its JSON document."""
+    """An envelope as it travels: its id and its JSON document, and what sorts it."""
 
     id: str
     data: str
+    route: str = DEFAULT
+    priority: Priority = "normal"
 
 
 def cut(envelopes: Iterable[Encoded], *, size: int, max_bytes: int) -> Iterator[list[Encoded]]:
-    """Cut into batches of at most ``size`` envelopes and ``max_bytes`` bytes, in order.
+    """Cut into batches of at most ``size`` envelopes and ``max_bytes`` bytes.
 
-    An envelope larger than ``max_bytes`` travels alone: a bound on tasks must not refuse mail.
+    Those of one priority and route stay in order. An envelope larger than ``max_bytes`` travels
+    alone: a bound on tasks must not refuse mail.
     """
-    batch: list[Encoded] = []
-    weight = 0
+    open_: dict[tuple[str, str], tuple[list[Encoded], int]] = {}
     for envelope in envelopes:
+        kind = envelope.priority, envelope.route
+        batch, weight = open_.get(kind) or ([], 0)
         # msgspec writes non-ASCII text as it is, so characters are not bytes.
         added = len(envelope.data) if envelope.data.isascii() else len(envelope.data.encode())
         if batch and (len(batch) >= size or weight + added > max_bytes):
             yield batch
             batch, weight = [], 0
         batch.append(envelope)
-        weight += added
-    if batch:
+        open_[kind] = batch, weight + added
+    for batch, _ in open_.values():
         yield batch
 
 

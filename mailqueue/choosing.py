@@ -6,19 +6,24 @@ means is decided by the worker, when it sends.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
+from mailqueue.address_problems import read_sender
 from mailqueue.addresses import envelope_address
 from mailqueue.conf import get_settings
 from mailqueue.errors import ConfigurationError
 from mailqueue.loading import load
 from mailqueue.memo import per_settings
 from mailqueue.route import DEFAULT
-from mailqueue.route_problems import read_sender
 from mailqueue.routing import Way, ways
 from mailqueue.settings import Settings
 
-_WANTED: Final = "a function that takes a message and returns a route's name, or None"
+
+def load_router(path: str) -> Callable[[Any], Any]:
+    """The function that ``MAILQUEUE_ROUTER`` names; ``ConfigurationError`` where there is none."""
+    wanted = "a function that takes a message and returns a route's name, or None"
+    router: Callable[[Any], Any] = load(path, "MAILQUEUE_ROUTER", wanted)
+    return router
 
 
 def route_for(message: Any, asked: str | None = None) -> str:
@@ -61,7 +66,7 @@ def check_asked(asked: Any, settings: Settings) -> str:
 
 
 def _ask(path: str, message: Any, settings: Settings) -> str | None:
-    answer = load(path, "MAILQUEUE_ROUTER", _WANTED)(message)
+    answer = load_router(path)(message)
     if answer is None or (isinstance(answer, str) and answer in ways(settings)):
         return answer
     raise ConfigurationError(

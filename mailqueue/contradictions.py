@@ -1,11 +1,13 @@
 """Settings that contradict each other, each with its remedy: a ``Settings`` in, texts out.
 
-Nothing is asked or changed; routes' backends are imported, to see whether they can be.
+Nothing is changed or asked over the network; what routes name is imported, to see whether it can be.
 """
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from mailqueue.choosing import load_router
+from mailqueue.errors import ConfigurationError
 from mailqueue.route_checks import problems
 from mailqueue.settings import Settings
 from mailqueue.urls import AMQP_SCHEMES, EMBEDDED, scheme
@@ -28,8 +30,7 @@ def contradictions(settings: Settings) -> Iterator[Contradiction]:
     yield from _queueing(settings)
     yield from _smtp(settings)
     yield from _times(settings)
-    for text, remedy in problems(settings):
-        yield Contradiction(text, remedy, fatal=True)
+    yield from _routes(settings)
 
 
 def _queueing(s: Settings) -> Iterator[Contradiction]:
@@ -98,6 +99,17 @@ def _smtp(s: Settings) -> Iterator[Contradiction]:
             "set EMAIL_SSL_CERTFILE",
             fatal=True,
         )
+
+
+def _routes(s: Settings) -> Iterator[Contradiction]:
+    for found in problems(s):
+        yield Contradiction(*found, fatal=True)
+    if s.MAILQUEUE_ROUTER:
+        try:
+            load_router(s.MAILQUEUE_ROUTER)
+        except ConfigurationError as error:  # no mail can be enqueued; a worker needs no router
+            text, _, remedy = str(error).rpartition("; ")
+            yield Contradiction(text, remedy)
 
 
 def _times(s: Settings) -> Iterator[Contradiction]:

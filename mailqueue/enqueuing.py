@@ -8,13 +8,16 @@ from typing import Any, NamedTuple
 
 from mailqueue import events
 from mailqueue.batch import Encoded, cut
+from mailqueue.choosing import route_for
 from mailqueue.conf import get_settings
 from mailqueue.conversion import from_standard, is_message
+from mailqueue.envelope import Priority
 from mailqueue.errors import EnqueueError
 from mailqueue.handles import Handle
 from mailqueue.intake import check_message
 from mailqueue.options import Moment, OnUnknown, Options, Span, Until, read_options
 from mailqueue.packing import pack_message
+from mailqueue.route_checks import check_routes
 
 Batches = Sequence[Sequence[Encoded]]
 
@@ -25,9 +28,8 @@ class _Packed(NamedTuple):
     """A message that is ready for the broker."""
 
     handle: Handle
-    document: str
+    encoded: Encoded
     recipients: tuple[str, ...]
-    route: str
 
 
 def enqueue(
@@ -39,6 +41,8 @@ def enqueue(
     expires: Until | None = None,
     on_unknown: OnUnknown | None = None,
     idempotency_key: str | None = None,
+    route: str | None = None,
+    priority: Priority = "normal",
 ) -> list[Handle]:
     """Put messages into the queue and return a handle for each, in order.
 
@@ -60,12 +64,14 @@ def enqueue(
         idempotency_key: The same key means the same mail: the worker sends one of those that are
             enqueued with it, the one that it claims first, for ``MAILQUEUE_LEDGER_TTL`` seconds
             after anything happened to it. Each message of a call counts by its position.
+        route: Name of the way out; None: as ``MAILQUEUE_ROUTER`` and the routes' senders say.
+        priority: ``"high"`` overtakes ``"normal"``, which overtakes ``"bulk"``.
 
     Raises:
         EnqueueError: The broker did not take them within ``MAILQUEUE_ENQUEUE_TIMEOUT`` seconds.
         EncodeError: A message holds something that the queue cannot carry.
         ValueError: A message could never be sent (``BadHeaderError``, an invalid address), or an
-            option has no meaning.
+            option has no meaning, or there is no such route.
         TypeError: An option is of another kind.
         ConfigurationError: A setting is wrong.
     """
@@ -75,7 +81,10 @@ def enqueue(
         expires=expires,
         on_unknown=on_unknown,
         idempotency_key=idempotency_key,
+        route=route,
+        priority=priority,
     )
+    check_routes(get_settings(), delivering=False)
     given = [messages] if is_message(messages) else messages
     packed = _pack(given, options, fail_silently=fail_silently)
     if not packed:
@@ -83,7 +92,7 @@ def enqueue(
     settings = get_settings()
     batches = list(
         cut(
-            (Encoded(item.handle.id, item.document) for item in packed),
+            (item.encoded for item in packed),
             size=settings.MAILQUEUE_BATCH_SIZE,
             max_bytes=settings.MAILQUEUE_BATCH_BYTES,
         )
@@ -112,13 +121,13 @@ def _pack(messages: Iterable[Any], options: Options, *, fail_silently: bool) -> 
         if not recipients:
             continue
         check_message(message)
+        routed = options._replace(route=route_for(message, options.route))
         envelope = pack_message(
-            message, fail_silently=fail_silently, options=options, position=position
+            message, fail_silently=fail_silently, options=routed, position=position
         )
+        encoded = Encoded(envelope.id, envelope.encode(), envelope.route, envelope.priority)
         handle = Handle(envelope.id, envelope.message_id)
-        packed.append(
-            _Packed(handle, envelope.encode(), tuple(map(str, recipients)), envelope.route)
-        )
+        packed.append(_Packed(handle, encoded, tuple(map(str, recipients))))
     return packed
 
 
@@ -127,7 +136,7 @@ def _note(taken: Sequence[_Packed]) -> None:
     if taken:
         logger.info("enqueued messages=%d", len(taken))
     for item in taken:
-        logger.debug("enqueued id=%s route=%s", item.handle.id, item.route)
+        logger.debug("enqueued id=%s route=%s", item.handle.id, item.encoded.route)
     if events.wanted():
         for item in taken:
             events.tell(
@@ -136,7 +145,7 @@ def _note(taken: Sequence[_Packed]) -> None:
                     id=item.handle.id,
                     message_id=item.handle.message_id,
                     recipients=item.recipients,
-                    route=item.route,
+                    route=item.encoded.route,
                 )
             )
 

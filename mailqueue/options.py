@@ -1,4 +1,4 @@
-"""Delivery options: when a mail is sent, until when, and which calls mean one and the same mail.
+"""Delivery options: when a mail is sent, until when, by which route, and which calls mean one mail.
 
 They are read once, by the call that enqueues, into what the envelope carries: moments, in seconds
 since the epoch. So a mail that waits for a month needs no clock that agrees with the caller's
@@ -10,7 +10,9 @@ import hashlib
 import time
 from typing import Any, Final, Literal, NamedTuple, get_args
 
+from mailqueue.choosing import check_asked
 from mailqueue.conf import get_settings
+from mailqueue.envelope import Priority
 
 #: A span from now: seconds, or a ``timedelta``.
 Span = float | dt.timedelta
@@ -34,6 +36,9 @@ class Options(NamedTuple):
     expires_at: float | None = None
     on_unknown: OnUnknown | None = None
     idempotency_key: str | None = None
+    #: None: nobody asked for one.
+    route: str | None = None
+    priority: Priority = "normal"
 
     def id_of(self, position: int) -> str | None:
         """The id that the key gives to the message at ``position`` of its call; None without key.
@@ -57,10 +62,13 @@ def read_options(
     expires: Until | None = None,
     on_unknown: OnUnknown | None = None,
     idempotency_key: str | None = None,
+    route: str | None = None,
+    priority: Priority = "normal",
 ) -> Options:
     """Read options as ``mailqueue.enqueue`` takes them, and describes them.
 
-    Raises ``ValueError`` for a value that has no meaning, ``TypeError`` for one of another kind.
+    Raises ``ValueError`` for a value that has no meaning, ``TypeError`` for one of another kind,
+    ``ConfigurationError`` where a route is asked for and the routes are wrong.
     """
     if eta is not None and delay is not None:
         raise ValueError("eta and delay both say when it is sent; give one of them")
@@ -82,7 +90,18 @@ def read_options(
     if on_unknown not in (None, *get_args(OnUnknown)):
         raise ValueError(f"on_unknown is {on_unknown!r}; give 'resend', 'hold', or None")
     _check_key(idempotency_key)
-    return Options(starts if starts > now else 0.0, expires_at, on_unknown, idempotency_key)
+    if route is not None:
+        check_asked(route, get_settings())
+    if priority not in get_args(Priority):
+        raise ValueError(f"priority is {priority!r}; give 'high', 'normal' or 'bulk'")
+    return Options(
+        not_before=starts if starts > now else 0.0,
+        expires_at=expires_at,
+        on_unknown=on_unknown,
+        idempotency_key=idempotency_key,
+        route=route,
+        priority=priority,
+    )
 
 
 def _span(value: Any, name: str) -> float:

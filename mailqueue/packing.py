@@ -93,7 +93,7 @@ def pack_message(
         "headers": _headers(message.extra_headers or {}, id_, options.not_before),
         "extra": _extra(message),
     }
-    for name in ("not_before", "expires_at", "on_unknown"):
+    for name in ("not_before", "expires_at", "on_unknown", "route", "priority"):
         if value := getattr(options, name):  # most mail has none, and need not carry it
             common[name] = value
     try:

@@ -15,6 +15,8 @@ from mailqueue.settings import Settings
 OURS: Final = "mailqueue.backends.smtp.EmailBackend"
 DJANGOS: Final = "django.core.mail.backends.smtp.EmailBackend"
 
+#: Where servers expect TLS from the first byte (RFC 8314).
+SMTPS_PORT: Final = 465
 #: Arguments that say where the server is and how it is spoken to.
 SERVER: Final = (
     "host", "port", "username", "password", "use_tls", "use_ssl", "timeout", "ssl_keyfile",
@@ -56,5 +58,6 @@ def _with_server(preset: Preset, said: dict[str, Any]) -> dict[str, Any]:
     if preset.host:
         server["host"] = preset.host
     if not {"use_tls", "use_ssl"} & said.keys():
-        server |= {"use_tls": preset.use_tls, "use_ssl": False}
+        from_first_byte = said.get("port") == SMTPS_PORT
+        server |= {"use_tls": preset.use_tls and not from_first_byte, "use_ssl": from_first_byte}
     return server | said

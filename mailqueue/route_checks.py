@@ -6,16 +6,18 @@ passwords and backends need not be where mail is enqueued.
 
 from collections.abc import Iterator
 
+from mailqueue.address_problems import address_problems
 from mailqueue.errors import ConfigurationError
 from mailqueue.memo import per_settings
 from mailqueue.route_logins import delivery_problems
-from mailqueue.route_problems import Problem, naming_problems
+from mailqueue.route_problems import Problem, route_problems
 from mailqueue.settings import Settings
 
 
 def problems(settings: Settings) -> Iterator[Problem]:
     """All that is wrong with routes and staging settings, for delivering too."""
-    yield from naming_problems(settings)
+    yield from route_problems(settings)
+    yield from address_problems(settings)
     yield from delivery_problems(settings)
 
 
@@ -37,7 +39,8 @@ def check_routes(settings: Settings, *, delivering: bool = True) -> None:
 
 @per_settings
 def _check_names(settings: Settings) -> None:
-    _refuse(naming_problems(settings))
+    _refuse(route_problems(settings))
+    _refuse(address_problems(settings))
 
 
 @per_settings

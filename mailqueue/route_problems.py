@@ -1,4 +1,4 @@
-"""What is wrong with routes, each with its remedy: names, limits, patterns, senders.
+"""What is wrong with routes, each with its remedy: names, limits, domains, who leads to whom.
 
 Whether a route could deliver (login, TLS, backend) is ``route_logins.py``'s business.
 """
@@ -6,8 +6,7 @@ Whether a route could deliver (login, TLS, backend) is ``route_logins.py``'s bus
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from mailqueue.addresses import envelope_address
-from mailqueue.domain_patterns import domain_table, read_pattern
+from mailqueue.domain_patterns import domain_table
 from mailqueue.limit_text import parse_limit
 from mailqueue.presets import PRESETS
 from mailqueue.route import DEFAULT, Route
@@ -30,8 +29,8 @@ def at(route: Route, field: str) -> str:
     return f"MAILQUEUE_ROUTES, route {route.name!r}: {field}"
 
 
-def naming_problems(settings: Settings) -> Iterator[Problem]:
-    """What a producer has to know as well."""
+def route_problems(settings: Settings) -> Iterator[Problem]:
+    """What is wrong whoever looks at it, a producer too."""
     routes = settings.MAILQUEUE_ROUTES
     known = {DEFAULT, *routes}
     for route in routes.values():
@@ -47,8 +46,6 @@ def naming_problems(settings: Settings) -> Iterator[Problem]:
         for field in ("failover", "choose"):
             yield from _targets(route, field, getattr(route, field), known)
     yield from _circles(routes)
-    yield from _senders(routes.values())
-    yield from _staging(settings)
 
 
 def _limits(route: Route) -> Iterator[Problem]:
@@ -59,14 +56,14 @@ def _limits(route: Route) -> Iterator[Problem]:
             try:
                 parse_limit(text)
             except ValueError as error:
-                yield _said(at(route, f"{field}[{position}]"), error)
+                yield said(at(route, f"{field}[{position}]"), error)
 
 
 def _domains(route: Route) -> Iterator[Problem]:
     try:
         domain_table({group: rule.domains for group, rule in route.domains.items()})
     except ValueError as error:
-        yield _said(at(route, "domains"), error)
+        yield said(at(route, "domains"), error)
     for group, rule in route.domains.items():
         if not rule.domains:
             yield Problem(
@@ -127,55 +124,7 @@ def _circles(routes: Mapping[str, Route]) -> Iterator[Problem]:
             )
 
 
-def _senders(routes: Iterable[Route]) -> Iterator[Problem]:
-    taken: dict[str, str] = {}
-    for route in routes:
-        for position, text in enumerate(route.senders):
-            try:
-                sender = read_sender(text)
-            except ValueError as error:
-                yield _said(at(route, f"senders[{position}]"), error)
-                continue
-            if (other := taken.setdefault(sender, route.name)) != route.name:
-                yield Problem(
-                    f"{at(route, f'senders[{position}]')}: {text!r} takes route {other!r} already",
-                    "leave it out in one of the two",
-                )
-
-
-def read_sender(text: str) -> str:
-    """A sender as senders are compared: an address, or ``@`` and a domain; ``ValueError`` else."""
-    if text.startswith("@") and not text.startswith("@*"):
-        return f"@{read_pattern(text[1:])[0]}"
-    try:
-        address = envelope_address(text).lower()
-    except ValueError:
-        address = ""
-    if "@" not in address:
-        raise ValueError(f"{text!r} is no sender; write an address, or '@example.com'")
-    return address
-
-
-def _staging(settings: Settings) -> Iterator[Problem]:
-    address = settings.MAILQUEUE_REDIRECT_ALL_TO
-    if address:
-        try:
-            fine = "@" in envelope_address(address)
-        except ValueError:
-            fine = False
-        if not fine:
-            yield Problem(
-                f"MAILQUEUE_REDIRECT_ALL_TO is {address!r}, which is not one address",
-                "set it to an address like 'staging@example.com', or unset it",
-            )
-    for pattern in settings.MAILQUEUE_ALLOWED_DOMAINS:
-        try:
-            read_pattern(pattern)
-        except ValueError as error:
-            yield _said("MAILQUEUE_ALLOWED_DOMAINS", error)
-
-
-def _said(where: str, error: ValueError) -> Problem:
+def said(where: str, error: ValueError) -> Problem:
     """An error's text, which says what is wrong; and the remedy where it stands in it."""
     text, _, remedy = str(error).partition("; ")
     return Problem(f"{where}: {text}", remedy or "correct it")

@@ -5,6 +5,7 @@ from typing import Any
 
 from mailqueue.backends.base import BaseEmailBackend
 from mailqueue.enqueuing import enqueue
+from mailqueue.envelope import Priority
 from mailqueue.options import Moment, OnUnknown, Span, Until, read_options
 
 
@@ -28,6 +29,8 @@ class EmailBackend(BaseEmailBackend):
         expires: Until | None = None,
         on_unknown: OnUnknown | None = None,
         idempotency_key: str | None = None,
+        route: str | None = None,
+        priority: Priority = "normal",
         **kwargs: Any,
     ) -> None:
         super().__init__(fail_silently, **kwargs)
@@ -37,6 +40,8 @@ class EmailBackend(BaseEmailBackend):
             "expires": expires,
             "on_unknown": on_unknown,
             "idempotency_key": idempotency_key,
+            "route": route,
+            "priority": priority,
         }
         read_options(**self._options)
         self._key_used = False

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import click
 from click.core import ParameterSource
@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from mailqueue.conversion import addresses
 from mailqueue.durations import parse_duration, parse_moment
 from mailqueue.enqueuing import enqueue
+from mailqueue.envelope import Priority
 from mailqueue.errors import ConfigurationError, EnqueueError
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
 from mailqueue.raw import RawMessage
@@ -27,7 +28,7 @@ _HIDDEN: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 #: Options that say how to deliver, not what.
-_DELIVERY: Final = {"delay", "eta", "expires", "idempotency_key"}
+_DELIVERY: Final = {"delay", "eta", "expires", "idempotency_key", "route", "priority"}
 
 
 def _read(
@@ -77,6 +78,13 @@ def _read(
 @click.option(
     "--idempotency-key", metavar="TEXT", help="The same key again means the same mail, sent once."
 )
+@click.option("--route", metavar="NAME", help="Way out that it takes [as the settings say].")
+@click.option(
+    "--priority",
+    type=click.Choice(get_args(Priority)),
+    default="normal",
+    help="What overtakes what: high, normal, bulk.",
+)
 @click.option("--csv", "table", type=_FILE, help="Mailing: one mail per row, to column `email`.")
 @click.option("--template", type=_FILE, multiple=True, help="Mailing: Jinja2 body, .txt or .html.")
 @click.option(
@@ -98,6 +106,8 @@ def command(
     eta: dt.datetime | None,
     expires: float | None,
     idempotency_key: str | None,
+    route: str | None,
+    priority: Priority,
     table: Path | None,
     template: tuple[Path, ...],
     skip: int,
@@ -109,6 +119,7 @@ def command(
     mailqueue send --to ann@example.com --subject Hello --body "Good morning"
     mailqueue send --to ann@example.com --eml letter.eml
     mailqueue send --to ann@example.com --subject Later --delay 2h --expires 1d
+    mailqueue send --to ann@example.com --subject Code --body 4711 --priority high
     mailqueue send --csv people.csv --template letter.txt --subject "Dear {{ name }}"
     """
     _usage()
@@ -131,7 +142,13 @@ def command(
             message.attach_file(path)
     try:
         handles = enqueue(
-            message, eta=eta, delay=delay, expires=expires, idempotency_key=idempotency_key
+            message,
+            eta=eta,
+            delay=delay,
+            expires=expires,
+            idempotency_key=idempotency_key,
+            route=route,
+            priority=priority,
         )
     except (ConfigurationError, EnqueueError):
         raise  # failed, but not by what was typed

@@ -1,16 +1,30 @@
 import itertools
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailqueue.batch import Encoded, cut, describe
+from mailqueue.envelope import Priority
 
 ENVELOPES = st.lists(
     st.builds(
         Encoded,
         st.text("0123456789abcdef", min_size=4, max_size=4),
         st.text("aä€😀", max_size=12),
+        st.just("default"),
+        st.just("normal"),
+    ),
+    max_size=40,
+)
+MIXED = st.lists(
+    st.builds(
+        Encoded,
+        st.uuids().map(str),
+        st.just("x"),
+        st.sampled_from(["default", "a", "b"]),
+        st.sampled_from(get_args(Priority)),
     ),
     max_size=40,
 )
@@ -38,6 +52,21 @@ def test_no_batch_is_cut_earlier_than_it_must(
     batches = list(cut(envelopes, size=size, max_bytes=max_bytes))
     for batch, following in itertools.pairwise(batches):
         assert len(batch) == size or weight([*batch, following[0]]) > max_bytes
+
+
+@given(MIXED, st.integers(1, 10))
+def test_a_batch_has_one_priority_and_one_route(envelopes: list[Encoded], size: int) -> None:
+    batches = list(cut(envelopes, size=size, max_bytes=1000))
+
+    def kind(envelope: Encoded) -> tuple[str, str]:
+        return envelope.priority, envelope.route
+
+    assert all(len({kind(envelope) for envelope in batch}) == 1 for batch in batches)
+    for each in {kind(envelope) for envelope in envelopes}:
+        of_this = [batch for batch in batches if kind(batch[0]) == each]
+        wanted = [envelope for envelope in envelopes if kind(envelope) == each]
+        assert [envelope for batch in of_this for envelope in batch] == wanted
+        assert len(of_this) == -(-len(wanted) // size)
 
 
 def test_an_envelope_above_the_bound_travels_alone() -> None:
