@@ -76,7 +76,7 @@ class EmailBackend(SmtpConnection):
         for message in messages:
             with self._lock:
                 try:
-                    attempt = transact(client, message)
+                    attempt = self._with_login_in_mind(transact(client, message))
                 finally:
                     if client.sock is None and self.connection is client:
                         self.connection = None
@@ -84,6 +84,17 @@ class EmailBackend(SmtpConnection):
             # Lost, or closed by the caller; a new one is for the next call.
             if self.connection is not client:
                 return
+
+    def _with_login_in_mind(self, attempt: Attempt) -> Attempt:
+        """Drop a connection whose token's time is over; the next one logs in with a fresh one."""
+        fault = attempt.fault
+        if fault is None or not self._needs_login(fault.code):
+            return attempt
+        self._drop()
+        return attempt._replace(fault=fault._replace(lost=True))
+
+    def _needs_login(self, code: int) -> bool:
+        return self._token_login is not None and self._token_login.is_over(code)
 
     def _send(self, email_message: Any) -> bool:
         """Send one message; whether the server took it."""
@@ -125,6 +136,8 @@ class EmailBackend(SmtpConnection):
             return True
         if not isinstance(error, smtplib.SMTPException):
             return True
-        if isinstance(error, smtplib.SMTPResponseException) and error.smtp_code == CLOSING:
+        if isinstance(error, smtplib.SMTPResponseException) and (
+            error.smtp_code == CLOSING or self._needs_login(error.smtp_code)
+        ):
             return True
         return getattr(self.connection, "sock", True) is None

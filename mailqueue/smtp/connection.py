@@ -4,6 +4,7 @@
 - A connection counts as open only after STARTTLS and login went through. Until then it is kept
   apart and given up on any failure, so that nothing is ever sent on a half-open one, silently or
   not.
+- With ``oauth`` an access token is the only way to log in (``xoauth2.py``): never a password.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from typing import Any
 
 from mailqueue.backends.base import BaseEmailBackend
 from mailqueue.conf import get_settings
+from mailqueue.route import OAuth
 from mailqueue.utils import DNS_NAME
 
 
@@ -33,10 +35,12 @@ class SmtpConnection(BaseEmailBackend):
         ssl_keyfile: The client certificate's key (PEM file).
         ssl_certfile: The client certificate (PEM file).
         local_hostname: What EHLO says; None means this host's name.
+        oauth: Where ``username``'s access tokens come from, in place of a password.
         **kwargs: Ignored.
 
     Raises:
         ValueError: Both ``use_tls`` and ``use_ssl`` are set.
+        ConfigurationError: ``oauth`` cannot work like this.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class SmtpConnection(BaseEmailBackend):
         ssl_keyfile: str | None = None,
         ssl_certfile: str | None = None,
         local_hostname: str | None = None,
+        oauth: OAuth | dict[str, Any] | None = None,
         **kwargs: Any,  # noqa: ARG002 - one call serves every backend
     ) -> None:
         super().__init__(fail_silently=fail_silently)
@@ -72,6 +77,7 @@ class SmtpConnection(BaseEmailBackend):
                 "EMAIL_USE_TLS/EMAIL_USE_SSL are mutually exclusive, so only set "
                 "one of those settings to True."
             )
+        self._token_login = None if oauth is None else self._made_token_login(oauth)
         self.connection: Any = None
         self._partial_connection: Any = None
         # For whoever speaks on the connection: one message's dialogue at a time.
@@ -102,13 +108,13 @@ class SmtpConnection(BaseEmailBackend):
         """
         if self.connection:
             return False
-        self._forget_partial()
         try:
-            self._partial_connection = self._connect()
-            if self.use_tls:
-                self._partial_connection.starttls(context=self.ssl_context)
-            if self.username and self.password:
-                self._partial_connection.login(self.username, self.password)
+            if self._token_login is not None:
+                self._token_login.log_in(self._begin)
+            else:
+                client = self._begin()
+                if self.username and self.password:
+                    client.login(self.username, self.password)
         except OSError:
             # Kept apart in _partial_connection, where nothing is sent; close() or the next open()
             # ends it. Django keeps it, too.
@@ -127,6 +133,23 @@ class SmtpConnection(BaseEmailBackend):
         connection, self.connection = self.connection, None
         if connection is not None:
             _say_goodbye(connection)
+
+    def _made_token_login(self, given: OAuth | dict[str, Any]) -> Any:
+        # Few need it, and it loads an HTTP client.
+        from mailqueue.smtp.oauth_options import checked  # noqa: PLC0415
+        from mailqueue.smtp.xoauth2 import TokenLogin  # noqa: PLC0415
+
+        encrypted = bool(self.use_tls or self.use_ssl)
+        oauth = checked(given, username=self.username, host=self.host, encrypted=encrypted)
+        return TokenLogin(oauth, self.username)
+
+    def _begin(self) -> smtplib.SMTP:
+        """Connect and secure; the connection is a partial one until somebody is logged in."""
+        self._forget_partial()
+        client = self._partial_connection = self._connect()
+        if self.use_tls:
+            client.starttls(context=self.ssl_context)
+        return client
 
     def _connect(self) -> smtplib.SMTP:
         # Given always: the standard library would look the host name up for each connection.
