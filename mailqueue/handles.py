@@ -52,7 +52,7 @@ class Handle(NamedTuple):
         from mailqueue import ledger, routes  # noqa: PLC0415 - as above
 
         with _answering():
-            return ledger.cancel(self.id, routes.known()) is Status.CANCELLED
+            return ledger.cancel(self.id, routes.lines()) is Status.CANCELLED
 
 
 @contextmanager

@@ -64,10 +64,13 @@ class Settlement(NamedTuple):
     failed: int = 0
     #: The envelope, where the mail waits for another attempt; empty where it does not.
     document: str = ""
-    #: Seconds until it is due, by the store's clock: a worker's may be another.
+    #: Seconds until it is due, by the store's clock: a worker's may be another. Where it is parked:
+    #: what its priority is worth in seconds of waiting.
     delay: float = 0.0
-    #: It waits for its route to be opened, not for a time.
+    #: It waits for its route, not for a time.
     parked: bool = False
+    #: In this line; empty: that of its route.
+    line: str = ""
 
 
 class Record(NamedTuple):
@@ -142,7 +145,7 @@ def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tu
             _record(following or outcome.id),
             key("schedule"),
             key("documents"),
-            key("parked", route),
+            key("parked", outcome.line or route),
             key("totals"),
             key("runs"),
         ],
@@ -168,12 +171,12 @@ def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tu
 
 
 def put_off(
-    route: str, id_: str, edition: int, document: str, *, delay: float, parked: bool, detail: str
+    line: str, id_: str, edition: int, document: str, *, delay: float, parked: bool, detail: str
 ) -> None:
     """Let a message wait that could not be claimed (``Verdict.BUSY``, ``Verdict.PAUSED``)."""
     run_script(
         "put_off",
-        [_record(id_), key("schedule"), key("documents"), key("parked", route)],
+        [_record(id_), key("schedule"), key("documents"), key("parked", line)],
         [id_, edition, delay, document, int(parked), _kept(), detail],
     )
 
@@ -188,15 +191,18 @@ def finish(run: str) -> None:
     get_state().zrem(key("runs"), run)
 
 
-def cancel(id_: str, routes: Sequence[str]) -> Status:
-    """Take a mail back; returns ``CANCELLED``, or the state that kept it from being so."""
+def cancel(id_: str, lines: Sequence[str]) -> Status:
+    """Take a mail back; returns ``CANCELLED``, or the state that kept it from being so.
+
+    ``lines`` are those in which it may be parked (``routes.lines()``).
+    """
     word: Any = run_script(
         "cancel",
         [
             _record(id_),
             key("schedule"),
             key("documents"),
-            *(key("parked", route) for route in routes),
+            *(key("parked", line) for line in lines),
         ],
         [id_, _kept()],
     )

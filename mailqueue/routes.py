@@ -8,11 +8,17 @@ be reached is nobody's fault among the messages. It pauses the route for all wor
 - by a probe: when the time has come, one mail is let through, and if it is sent, all follow;
 - by a person: ``mailqueue routes resume``.
 
+Mail over a limit is parked as well, and let go as the limit allows. Each route has a *line* of its
+name, and one for each group of recipient domains that has limits of its own (``ROUTE@GROUP``), so
+that a domain which is full holds up no other.
+
 Keys, behind the queue's name: ``route:NAME`` (hash; there while it is paused), ``route:NAME:steps``
-(pauses in a row), ``route:NAME:failures`` (failures to connect in a row), ``parked:NAME``,
-``routes`` (names that were ever paused).
+(pauses in a row), ``route:NAME:failures`` (failures to connect in a row), ``parked:LINE``
+(sorted set: id, scored by when it came, the urgent ones long before), ``routes`` (names that were
+ever paused), ``lines`` (of groups, that were ever used).
 """
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from mailqueue.scripts import run_script
@@ -86,15 +92,32 @@ def connecting_failed(route: str) -> int:
     return int(pipe.execute()[0])
 
 
-def release(route: str, messages: int) -> tuple[int, bool]:
+def release(line: str, messages: int) -> tuple[int, bool]:
     """Let parked mail go where its route is open, or one as a probe where its time has come.
 
     Returns how many, and whether that was a probe.
     """
-    released, probe = run_script(
-        "release", [key("route", route), key("parked", route), key("schedule")], [messages]
-    )
+    names = key("route", route_of(line)), key("parked", line), key("schedule")
+    released, probe = run_script("release", names, [messages])
     return int(released), bool(probe)
+
+
+def route_of(line: str) -> str:
+    """The route that a line belongs to."""
+    return line.partition("@")[0]
+
+
+def open_line(route: str, group: str) -> str:
+    """The line of a group of domains on a route; it is found by ``lines()`` from now on."""
+    line = f"{route}@{group}"
+    get_state().sadd(key("lines"), line)
+    return line
+
+
+def lines() -> list[str]:
+    """Every line in which mail may be parked."""
+    names: Any = get_state().smembers(key("lines"))
+    return [*known(), *sorted(name.decode() for name in names)]
 
 
 def known() -> list[str]:
@@ -119,5 +142,24 @@ def paused(route: str) -> Paused | None:
 
 
 def parked(route: str) -> int:
-    """How many mails wait for a route."""
-    return int(get_state().zcard(key("parked", route)))
+    """How many mails wait for a route, in all of its lines."""
+    pipe: Any = get_state().pipeline(transaction=False)
+    for line in lines():
+        if route_of(line) == route:
+            pipe.zcard(key("parked", line))
+    if route not in known():
+        pipe.zcard(key("parked", route))
+    return sum(pipe.execute())
+
+
+def first_open(candidates: Sequence[str]) -> str:
+    """The first of these routes that is not paused; else that which opens first."""
+    if len(candidates) == 1:
+        return candidates[0]
+    pauses = [(paused(route), route) for route in candidates]
+    for pause_, route in pauses:
+        if pause_ is None:
+            return route
+    forever = float("inf")
+    ends = [(p.until if p and p.until is not None else forever, route) for p, route in pauses]
+    return min(ends, key=lambda end: end[0])[1]

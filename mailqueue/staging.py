@@ -16,7 +16,8 @@ changed is said in the headers ``X-Mailqueue-…``.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mailqueue.domains import domain_of, in_domains
+from mailqueue.domain_patterns import domain_table
+from mailqueue.domains import domain_of
 from mailqueue.outcomes import Fault, Stage
 from mailqueue.raw import RawMessage
 
@@ -40,7 +41,8 @@ def stage(
     if not redirect_to and not allowed:
         return ()
     everyone = [str(recipient) for recipient in message.recipients()]
-    welcome = [who for who in everyone if allowed and in_domains(domain_of(who), allowed)]
+    table = domain_table({"allowed": allowed})
+    welcome = [who for who in everyone if table.find(domain_of(who))]
     others = [who for who in everyone if who not in welcome]
     if not others:
         return ()

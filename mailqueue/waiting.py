@@ -52,14 +52,14 @@ def kinds() -> Kinds:
 
 def ids() -> list[str]:
     """All that wait: the next due first, then what is parked."""
-    names = [key("schedule"), *(key("parked", route) for route in routes.known())]
+    names = [key("schedule"), *(key("parked", route) for route in routes.lines())]
     return [id_.decode() for name in names for id_ in _members(name)]
 
 
 def entries() -> Iterator[Waiting]:
     """All that wait: the next due first, then what is parked (``due`` is None)."""
     yield from schedule.entries()
-    for route in routes.known():
+    for route in routes.lines():
         for id_ in _members(key("parked", route)):
             found = schedule.find(id_.decode())
             if found is not None and found.due is None:

@@ -21,7 +21,9 @@ from mailqueue.envelope import Envelope, Try
 from mailqueue.ledger import Settlement
 from mailqueue.outcomes import Attempt, Fault, Stage, Status
 from mailqueue.privacy import without_addresses
+from mailqueue.routing import Way
 from worker.judging import Group, Judgement, judge
+from worker.pacing import Pacer
 from worker.patience import patiently
 from worker.policy import Rules
 from worker.policy_hook import decider
@@ -39,12 +41,22 @@ _REASONS: Final[dict[Status, failed.Reason]] = {
 }
 
 
+#: What a priority is worth in a line: so many seconds of waiting.
+_WORTH: Final = {"high": -1e9, "normal": 0.0, "bulk": 1e9}
+
+
+def worth(envelope: Envelope) -> float:
+    """What a mail's priority is worth in a line, in seconds of waiting."""
+    return _WORTH[envelope.priority]
+
+
 class Clerk:
     """Keeps the books of one run over one route.
 
     Args:
         run: Its name (``runs.new_run``).
-        route: The way out.
+        way: The way out.
+        elsewhere: There is another way, so nothing waits for this one to open.
         now: Seconds since the epoch.
         draw: Random numbers in [0, 1).
     """
@@ -52,8 +64,9 @@ class Clerk:
     def __init__(
         self,
         run: str,
-        route: str,
+        way: Way,
         *,
+        elsewhere: bool = False,
         now: Callable[[], float] = time.time,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -64,7 +77,10 @@ class Clerk:
         #: Why mail waits; the task shows one of them.
         self.troubles: list[str] = []
         self._run = run
-        self._route = route
+        self._route = way.name
+        self._elsewhere = elsewhere
+        #: Asks the limits.
+        self.pacer = Pacer(way)
         self._now = now
         self._draw = draw
         self._rules = Rules(settings.MAILQUEUE_RETRY_SCHEDULE, settings.MAILQUEUE_MAX_AGE)
@@ -97,6 +113,11 @@ class Clerk:
         if judgement.pause is not None:
             self._pause(judgement, envelope.id)
         waits = judgement.status is Status.DEFERRED
+        parked = judgement.pause is not None and not self._elsewhere
+        # By another way at once, where there is one.
+        delay = 0.0 if judgement.pause is not None else judgement.delay
+        if not judgement.untouched:
+            self.pacer.sent(envelope.id)
         after = self._after(envelope, judgement) if waits else envelope
         attempts = envelope.attempts + judgement.counts
         self._record(
@@ -113,8 +134,8 @@ class Clerk:
                     if group.status is not Status.DEFERRED
                 ),
                 document=after.encode() if waits else "",
-                delay=judgement.delay,
-                parked=judgement.pause is not None,
+                delay=worth(envelope) if parked else delay,
+                parked=parked,
             ),
             following,
         )
@@ -128,15 +149,27 @@ class Clerk:
             self.failures.append(f"{envelope.id} {_shown(judgement)}")
         tell_outcome(envelope, judgement, _shown(judgement), attempts=attempts)
 
-    def wait(
-        self, envelope: Envelope, why: str, *, delay: float = 0.0, parked: bool = False
-    ) -> None:
+    def admit(self, envelope: Envelope, recipients: Sequence[str]) -> bool:
+        """Ask the limits; False where it waits in a line from now on."""
+        line = self.pacer.ask(envelope.id, recipients)
+        if line:
+            self.park(envelope, f"{line} is at its limit", line)
+        return not line
+
+    def wait(self, envelope: Envelope, why: str, *, delay: float = 0.0) -> None:
         """Put a claimed message back that was not tried; it costs no attempt."""
+        self._put_back(envelope, why, delay=delay)
+
+    def park(self, envelope: Envelope, why: str, line: str = "") -> None:
+        """Put a claimed message into a line, by default its route's; it costs no attempt."""
+        self._put_back(envelope, why, delay=worth(envelope), parked=True, line=line)
+
+    def _put_back(self, envelope: Envelope, why: str, **place: Any) -> None:
         after = msgspec.structs.replace(envelope, edition=envelope.edition + 1)
         self._record(
             Settlement(
                 envelope.id, envelope.edition, Status.DEFERRED, detail=without_addresses(why),
-                attempts=envelope.attempts, document=after.encode(), delay=delay, parked=parked,
+                attempts=envelope.attempts, document=after.encode(), **place,
             )
         )  # fmt: skip
         self.counts[Status.DEFERRED] += 1
@@ -204,6 +237,8 @@ class Clerk:
 
     def _record(self, outcome: Settlement, following: str = "") -> None:
         self._begun = ""
+        if self.pacer.has_limits:
+            following = ""  # it may have to wait for its place first
         settled, begun = patiently(
             lambda: ledger.settle(self._run, self._route, outcome, following)
         )

@@ -10,10 +10,11 @@ Three things can happen to the connection itself, and none is a message's fault:
 """
 
 import contextlib
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from mailqueue.addresses import envelope_address
 from mailqueue.conversion import is_for_django, to_django
@@ -40,6 +41,26 @@ class Clerk(Protocol):
     def settle(self, envelope: Envelope, judgement: Judgement, following: str = "") -> None:
         """Act on it, for good; and begin the following message."""
 
+    def admit(self, envelope: Envelope, recipients: Sequence[str]) -> bool:
+        """Ask the limits; False where it waits in a line from now on, and is settled by that."""
+
+
+Withheld = tuple[tuple[str, Fault], ...]
+
+
+class _Taken(NamedTuple):
+    """A message that the backend has asked for."""
+
+    envelope: Envelope
+    #: All that it is for, those from whom it is withheld included.
+    recipients: list[str]
+    withheld: Withheld
+
+
+def _as_it_is(message: Any) -> Withheld:
+    del message
+    return ()
+
 
 class Delivery:
     """Sends a batch.
@@ -49,6 +70,9 @@ class Delivery:
         connect: Makes the delivery backend; any class with Django's interface.
         clerk: Is told of every message before and after.
         budget: Seconds after which no further message is begun.
+        prepare: Changes a message before it is handed over (``mailqueue.staging``); returns
+            recipients who do not get it, each with the reason.
+        per_connection: Messages after which a connection is opened anew.
         clock: Seconds that only grow.
     """
 
@@ -59,12 +83,16 @@ class Delivery:
         clerk: Clerk,
         *,
         budget: float,
+        prepare: Callable[[Any], Withheld] = _as_it_is,
+        per_connection: int = sys.maxsize,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         #: What is not settled yet.
         self.waiting = deque(envelopes)
         self._connect = connect
         self._clerk = clerk
+        self._prepare = prepare
+        self._per_connection = per_connection
         self._clock = clock
         self._stop_at = clock() + budget
         self._backend: Any = None
@@ -95,10 +123,11 @@ class Delivery:
 
     def _over_one_connection(self) -> Fault | None:
         progress = False
-        taken: deque[tuple[Envelope, Any]] = deque()
-        for attempt in _attempts(self._backend, self._messages(taken)):
-            envelope, message = taken.popleft()
-            judgement = self._clerk.judge(envelope, attempt, _addresses(message))
+        taken: deque[_Taken] = deque()
+        for reported in _attempts(self._backend, self._messages(taken)):
+            envelope, recipients, withheld = taken.popleft()
+            attempt = reported._replace(refused=(*reported.refused, *withheld))
+            judgement = self._clerk.judge(envelope, attempt, recipients)
             if judgement.untouched and progress:
                 self._put_in_front(envelope, taken)
                 self._losses = 0
@@ -117,36 +146,42 @@ class Delivery:
         self._put_in_front(None, taken)
         return None
 
-    def _put_in_front(
-        self, envelope: Envelope | None, taken: "deque[tuple[Envelope, Any]]"
-    ) -> None:
+    def _put_in_front(self, envelope: Envelope | None, taken: "deque[_Taken]") -> None:
         """What was taken and not answered is as good as new."""
         again = [envelope] if envelope else []
-        again += [one for one, _ in taken]
+        again += [one.envelope for one in taken]
         self.waiting.extendleft(reversed(again))
 
-    def _messages(self, taken: "deque[tuple[Envelope, Any]]") -> Iterator[Any]:
+    def _messages(self, taken: "deque[_Taken]") -> Iterator[Any]:
         """Rebuild one message after the other, each when the backend asks for it."""
-        while self.waiting and self._clock() < self._stop_at:
+        count = 0
+        while self.waiting and self._clock() < self._stop_at and count < self._per_connection:
             envelope = self.waiting[0]
             try:
                 message: Any = unpack_message(envelope)
+                withheld = self._prepare(message)
                 check_message(message)
+                recipients = _addresses(message)
                 if is_for_django(self._backend):
                     message = to_django(message)
             except Exception as error:  # noqa: BLE001 - a payload is as untrusted as any input
-                fault = Fault.of_error(Stage.BUILD, error)
-                self.waiting.popleft()
-                self._clerk.settle(
-                    envelope, self._clerk.judge(envelope, Attempt(envelope, fault=fault), [])
-                )
+                self._settle_unsent(envelope, Attempt(None, fault=_unbuilt(error)), [])
                 continue
-            if self._clerk.begin(envelope):
-                taken.append((envelope, message))
-                self.waiting.popleft()
+            everyone = [*recipients, *(who for who, _ in withheld)]
+            if withheld and not recipients:
+                self._settle_unsent(envelope, Attempt(None, refused=withheld), everyone)
+                continue
+            self.waiting.popleft()
+            if self._clerk.admit(envelope, recipients) and self._clerk.begin(envelope):
+                count += 1
+                taken.append(_Taken(envelope, everyone, withheld))
                 yield message
-            else:
-                self.waiting.popleft()
+
+    def _settle_unsent(
+        self, envelope: Envelope, attempt: Attempt, recipients: Sequence[str]
+    ) -> None:
+        self.waiting.popleft()
+        self._clerk.settle(envelope, self._clerk.judge(envelope, attempt, recipients))
 
     def _close(self) -> None:
         backend, self._backend = self._backend, None
@@ -168,6 +203,10 @@ def _attempts(backend: Any, messages: Iterator[Any]) -> Iterator[Attempt]:
             yield attempt_of(message, error)
         else:
             yield attempt_of_count(message, count, backend)
+
+
+def _unbuilt(error: Exception) -> Fault:
+    return Fault.of_error(Stage.BUILD, error)
 
 
 def _addresses(message: Any) -> list[str]:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from redis.exceptions import RedisError
 
-from mailqueue import ledger
+from mailqueue import leases, ledger
 
 logger = logging.getLogger("mailqueue.worker")
 
@@ -25,15 +25,17 @@ class Heartbeat:
     """Renews leases until told to stop. Threads may share it; a forked child needs its own."""
 
     def __init__(self) -> None:
-        self._runs: set[str] = set()
+        #: Runs, and the route whose connection each holds; empty: no limit on connections.
+        self._runs: dict[str, str] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     @contextmanager
-    def keeping(self, run: str) -> Iterator[None]:
-        """Renew the lease of ``run`` within the block."""
+    def keeping(self, run: str, connection_of: str = "") -> Iterator[None]:
+        """Renew the lease of ``run`` within the block, and that of its connection of a route."""
         with self._changed:
-            self._runs.add(run)
+            before = self._runs.get(run)
+            self._runs[run] = connection_of
             if self._thread is None:
                 self._thread = threading.Thread(
                     target=self._beat, name="mailqueue-heartbeat", daemon=True
@@ -44,7 +46,10 @@ class Heartbeat:
             yield
         finally:
             with self._changed:
-                self._runs.discard(run)
+                if before is None:
+                    del self._runs[run]
+                else:
+                    self._runs[run] = before
 
     def _beat(self) -> None:
         while True:
@@ -54,10 +59,13 @@ class Heartbeat:
             # A claim brings a lease with it, and most runs are over before their first renewal.
             time.sleep(ledger.lease_seconds() / _PER_LEASE)
             with self._changed:
-                runs = sorted(self._runs)
+                runs = dict(self._runs)
             try:
                 if runs:
-                    ledger.renew(runs)
+                    ledger.renew(list(runs))
+                for route in set(runs.values()) - {""}:
+                    holders = [run for run, connection_of in runs.items() if connection_of == route]
+                    leases.renew(route, holders, ledger.lease_seconds())
             except RedisError as error:
                 # The next beat tries again; a lease that ran out costs a message sent twice at
                 # the worst, and only if another worker gets the same batch.
@@ -67,9 +75,9 @@ class Heartbeat:
 _heartbeat = Heartbeat()
 
 
-def keeping(run: str) -> AbstractContextManager[None]:
-    """Renew the lease of ``run`` within the block, by this process's heartbeat."""
-    return _heartbeat.keeping(run)
+def keeping(run: str, connection_of: str = "") -> AbstractContextManager[None]:
+    """Renew the lease of ``run`` within the block, and that of its connection of a route."""
+    return _heartbeat.keeping(run, connection_of)
 
 
 def _after_fork() -> None:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -17,20 +17,23 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from mailqueue import ledger, routes
+from mailqueue import leases, ledger, routes
 from mailqueue.conf import get_settings
 from mailqueue.envelope import Envelope
 from mailqueue.ledger import DEATHS, Verdict, Wanted
 from mailqueue.outcomes import Fault, Status
 from mailqueue.privacy import without_addresses
+from mailqueue.routing import Way
 from mailqueue.runs import new_run
 from mailqueue.sending import get_connection
+from mailqueue.staging import stage
 from worker import heartbeat
-from worker.clerk import Clerk
+from worker.clerk import Clerk, worth
 from worker.delivery import Delivery
 from worker.patience import patiently
 from worker.policy import Case, Rules
 from worker.policy_hook import decider
+from worker.ways import way_for
 
 logger = logging.getLogger("mailqueue.worker")
 
@@ -41,6 +44,10 @@ _BUDGET: Final = 120.0
 _FAILURES_TO_PAUSE: Final = 3
 #: Seconds of the first such pause, and of the longest.
 _AWAY: Final = (5.0, 60.0)
+#: Seconds until mail of a paused route is tried by another one.
+_ELSEWHERE_DELAY: Final = 0.5
+#: Seconds until mail for a route that is not configured here is looked at again.
+_UNKNOWN_ROUTE_DELAY: Final = 60.0
 
 
 @dataclass
@@ -61,18 +68,38 @@ def run_batch(envelopes: Iterable[Envelope]) -> Report:
     unique = {e.id: e for e in sorted(envelopes, key=lambda e: e.edition)}
     by_route = sorted(unique.values(), key=lambda e: e.route)
     for route, batch in groupby(by_route, key=lambda e: e.route):
-        _Run(route, list(batch)).go(report)
+        taken = way_for(route)
+        if taken is None:
+            _keep_for_later(route, list(batch), report)
+        else:
+            _Run(taken.way, list(batch), elsewhere=taken.elsewhere).go(report)
     return report
 
 
-class _Run:
-    """The messages of a batch that take one route."""
+def _keep_for_later(route: str, envelopes: list[Envelope], report: Report) -> None:
+    """This worker knows no such route; another one may, or will once it is started anew."""
+    logger.error("MAILQUEUE_ROUTES has no route %r; %d messages wait", route, len(envelopes))
+    report.counts["waiting"] += len(envelopes)
+    report.troubles.append(f"no route {route} is configured here")
+    for e in envelopes:
+        patiently(
+            lambda e=e: ledger.put_off(  # type: ignore[misc]
+                route, e.id, e.edition, e.encode(),
+                delay=_UNKNOWN_ROUTE_DELAY, parked=False, detail="no such route",
+            )
+        )  # fmt: skip
 
-    def __init__(self, route: str, envelopes: list[Envelope]) -> None:
-        self._route = route
+
+class _Run:
+    """The messages of a batch that take one way."""
+
+    def __init__(self, way: Way, envelopes: list[Envelope], *, elsewhere: bool) -> None:
+        self._way = way
+        self._route = way.name
+        self._elsewhere = elsewhere
         self._envelopes = envelopes
         self._name = new_run(len(envelopes))
-        self._clerk = Clerk(self._name, route)
+        self._clerk = Clerk(self._name, way, elsewhere=elsewhere)
         self._delivery: Delivery | None = None
 
     def go(self, report: Report) -> None:
@@ -125,7 +152,9 @@ class _Run:
             case Verdict.BUSY:
                 self._put_off(envelope, "another worker has it", delay=ledger.lease_seconds())
             case Verdict.PAUSED:
-                self._put_off(envelope, f"route {self._route} is paused", parked=True)
+                delay = _ELSEWHERE_DELAY if self._elsewhere else worth(envelope)
+                why = f"route {self._route} is paused"
+                self._put_off(envelope, why, delay=delay, parked=not self._elsewhere)
             case Verdict.OVER:
                 self._clerk.counts["skipped"] += 1
         return False
@@ -145,42 +174,83 @@ class _Run:
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
         if not envelopes:
             return
-        backend = get_settings().MAILQUEUE_DELIVERY_BACKEND
+        if self._clerk.pacer.is_full:
+            self._park(envelopes, f"{self._route} is at its limit")
+            return
+        most = self._way.concurrency
+        if most is None:
+            self._send(envelopes)
+            return
+        seconds = ledger.lease_seconds()
+        if not patiently(lambda: leases.acquire(self._route, self._name, most, seconds)):
+            self._park(envelopes, f"all {most} connections of {self._route} are taken")
+            return
+        try:
+            with heartbeat.keeping(self._name, connection_of=self._route):
+                self._send(envelopes)
+        finally:
+            with contextlib.suppress(RedisError):  # its lease ends by itself
+                leases.release(self._route, self._name)
+
+    def _send(self, envelopes: Sequence[Envelope]) -> None:
+        settings = get_settings()
+        way = self._way
         self._delivery = Delivery(
-            envelopes, lambda: get_connection(backend), self._clerk, budget=_BUDGET
+            envelopes,
+            lambda: get_connection(way.backend, **way.arguments),
+            self._clerk,
+            budget=_BUDGET,
+            prepare=lambda message: stage(
+                message,
+                redirect_to=settings.MAILQUEUE_REDIRECT_ALL_TO,
+                allowed=settings.MAILQUEUE_ALLOWED_DOMAINS,
+            ),
+            per_connection=way.messages_per_connection,
         )
-        fault = self._delivery.run()
+        try:
+            fault = self._delivery.run()
+        finally:
+            self._clerk.pacer.give_back()
         if fault is not None:
             self._stand_in_the_way(fault)
-        # Time was up, or there is nothing left.
-        for envelope in self._delivery.waiting:
-            self._clerk.wait(envelope, "its batch took too long")
+        # Time was up, or a limit is reached, or there is nothing left.
+        waiting = self._delivery.waiting
+        while waiting:
+            self._clerk.wait(waiting.popleft(), "its batch took too long")
+
+    def _park(self, envelopes: Iterable[Envelope], why: str) -> None:
+        for envelope in envelopes:
+            self._clerk.park(envelope, why)
+        self._clerk.troubles.append(why)
 
     def _stand_in_the_way(self, fault: Fault) -> None:
         """Something keeps the rest of the batch from being tried: let it wait."""
         settings = get_settings()
-        waiting = self._delivery.waiting if self._delivery else ()
+        waiting = self._delivery.waiting if self._delivery else deque[Envelope]()
         rules = Rules(settings.MAILQUEUE_RETRY_SCHEDULE, settings.MAILQUEUE_MAX_AGE)
         decision = decider(settings.MAILQUEUE_POLICY)(fault, Case(), rules, random.random())  # noqa: S311
         shown = without_addresses(str(fault))
         id_ = waiting[0].id if waiting else ""
-        parked = False
+        paused = True
         if decision.pause is not None:
             pause = decision.pause
             self._pause(pause.kind, shown, (pause.first, pause.longest), id_, probe=pause.probe)
-            parked = True
         else:
             probing = patiently(lambda: routes.is_probe(self._route, id_))
             failures = patiently(lambda: routes.connecting_failed(self._route))
-            if failures >= _FAILURES_TO_PAUSE or probing:
+            paused = failures >= _FAILURES_TO_PAUSE or probing
+            if paused:
                 self._pause("away", shown, _AWAY, id_, probe=True)
-                parked = True
         logger.warning('route=%s waiting=%d reply="%s"', self._route, len(waiting), shown)
         self._clerk.troubles.append(shown)
         while waiting:
             envelope = waiting.popleft()
-            delay = decision.delay or 5.0
-            self._clerk.wait(envelope, str(fault), delay=delay, parked=parked)
+            if not paused:
+                self._clerk.wait(envelope, str(fault), delay=decision.delay or 5.0)
+            elif self._elsewhere:
+                self._clerk.wait(envelope, str(fault), delay=_ELSEWHERE_DELAY)
+            else:
+                self._clerk.park(envelope, str(fault))
 
     def _pause(
         self, kind: str, shown: str, seconds: tuple[float, float], id_: str, *, probe: bool

@@ -94,7 +94,7 @@ def cancel(mails: tuple[str, ...], *, all_: bool, yes: bool, as_json: bool) -> N
     if all_ and ids:
         confirm(f"Take back {words.mails(len(ids))} for good?", yes=yes)
     cancelled, refused, blind = 0, {}, []
-    known = routes.known()
+    known = routes.lines()
     for id_ in track(ids, "cancelling"):
         never_met = not all_ and ledger.look_up(id_) is None and schedule.find(id_) is None
         status = ledger.cancel(id_, known)

@@ -1,7 +1,8 @@
 -- Lets a message wait that was not claimed: its route is paused, or another worker has it.
 --
--- KEYS  1 its record   2 schedule   3 documents   4 parked (route's)
--- ARGV  1 id   2 edition   3 delay in seconds   4 document   5 '1': parked, not scheduled
+-- KEYS  1 its record   2 schedule   3 documents   4 parked (a line)
+-- ARGV  1 id   2 edition   3 delay in seconds; parked: what its priority is worth in such
+--       4 document   5 '1': parked, not scheduled
 --       6 seconds the record is kept   7 detail
 -- Returns 1, or 0 where it is settled or a newer copy waits already.
 local time = redis.call('TIME')
@@ -23,6 +24,7 @@ redis.call('HSET', KEYS[3], id, edition .. '|' .. ARGV[4])
 -- While another worker has it, the record speaks of that.
 if state ~= 'claimed' and state ~= 'sending' then
   redis.call('HSET', KEYS[1], 's', 'deferred', 'e', edition, 'd', ARGV[7], 't', now)
-  redis.call('EXPIRE', KEYS[1], math.ceil(tonumber(ARGV[6]) + tonumber(ARGV[3])))
+  local waits = ARGV[5] == '1' and 0 or tonumber(ARGV[3])
+  redis.call('EXPIRE', KEYS[1], math.ceil(tonumber(ARGV[6]) + waits))
 end
 return 1

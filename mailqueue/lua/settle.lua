@@ -1,10 +1,11 @@
 -- Records what came of a message that this run had claimed, puts it where it waits if it has to,
 -- and marks the next one as being handed over: one round trip between two messages.
 --
--- KEYS  1 its record   2 the next message's record   3 schedule   4 documents   5 parked (route's)
+-- KEYS  1 its record   2 the next message's record   3 schedule   4 documents   5 parked (a line)
 --       6 totals   7 runs
 -- ARGV  1 run   2 id   3 edition   4 status   5 detail   6 attempts   7 recipients served
---       8 recipients failed   9 delay   10 document, empty if it does not wait
+--       8 recipients failed   9 delay; parked: what its priority is worth in seconds of waiting
+--       10 document, empty if it does not wait
 --       11 '1': parked, not scheduled   12 seconds the record is kept   13 route
 --       14 '1': begin the next one   15 seconds of a lease, renewed where the next one is begun
 -- Returns {settled, begun}, each 1 or 0. Not settled: the message is not this run's any more.
@@ -37,7 +38,7 @@ if mine then
     redis.call('ZREM', other, id)
     redis.call('ZADD', place, due, id)
     redis.call('HSET', KEYS[4], id, edition .. '|' .. document)
-    ttl = ttl + due - now
+    if ARGV[11] ~= '1' then ttl = ttl + due - now end
   end
   redis.call('HSET', KEYS[1], 's', status, 'e', edition, 'd', ARGV[5], 'n', ARGV[6], 't', now)
   redis.call('HDEL', KEYS[1], 'o', 'c')

@@ -48,6 +48,10 @@ class MemoryClerk:
         del following
         self.settled.append((envelope.id, judgement))
 
+    def admit(self, envelope: Envelope, recipients: Sequence[str]) -> bool:
+        del envelope, recipients
+        return True
+
 
 class Delivered(list[Judgement]):
     """Judgements in the order in which they came, and what stood in the way of the rest."""
