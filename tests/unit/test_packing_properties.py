@@ -748,7 +748,7 @@ def test_unknown_fields_of_a_newer_producer_are_ignored(unknown: dict[str, Any])
     unknown = {
         key: value for key, value in unknown.items() if key not in Envelope.__struct_fields__
     }
-    document = {"priority": "high"} | unknown | json.loads(envelope.encode())
+    document = {"colour": "blue"} | unknown | json.loads(envelope.encode())
     assert Envelope.decode(json.dumps(document)) == envelope
 
 
