@@ -83,7 +83,7 @@ def test_mail_waits_while_its_server_is_silent(settings, smtp, tmp_path):
             before = proxy.connections
             with flow.outage():
                 proxy.cut()
-                flow.enqueue_meanwhile(10)
+                flow.enqueue_meanwhile(5)
                 until(lambda: routes.paused(routes.DEFAULT), 20, flow.told)
                 tries = proxy.connections - before
                 proxy.mend()
@@ -104,7 +104,7 @@ def test_mail_waits_while_its_server_says_421_to_all_of_it(settings, smtp, tmp_p
         usual = smtp.script
         with flow.outage():
             smtp.script = closed
-            flow.enqueue_meanwhile(10)
+            flow.enqueue_meanwhile(5)
             until(lambda: routes.paused(routes.DEFAULT), 20, flow.told)
             smtp.script = usual
     assert 3 <= len(connections) < TRIES

@@ -193,7 +193,7 @@ CONCURRENCY: Final = 2
 #: Seconds for an enqueue to fail in, besides its time limit: the machine may be busy.
 _SLACK: Final = 3.0
 #: Seconds for which nothing may be left to do before all counts as done.
-_QUIET: Final = 2.0
+_QUIET: Final = 1.0
 _MESSAGE_ID: Final = re.compile(rb"^message-id:\s*(<[^>\r\n]+>)", re.IGNORECASE | re.MULTILINE)
 #: What differs between two lines of a log that say the same.
 _PARTICULARS: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\b[0-9a-f]{12,}\b|\d+(\.\d+)?")
