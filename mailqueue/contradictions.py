@@ -1,6 +1,6 @@
 """Settings that contradict each other, each with its remedy: a ``Settings`` in, texts out.
 
-Nothing is changed or asked over the network; what routes name is imported, to see whether it can be.
+Nothing is changed. What routes name is imported, to see whether it can be.
 """
 
 from collections.abc import Iterator

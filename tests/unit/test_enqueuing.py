@@ -1,6 +1,8 @@
 """``enqueue()`` with a list in the broker's place: options, logs, stand-ins for tests."""
 
 import datetime as dt
+import email.message
+import json
 import logging
 import pickle
 import time
@@ -9,6 +11,7 @@ import pytest
 
 import mailqueue
 from mailqueue import (
+    ConfigurationError,
     EmailMessage,
     EnqueueError,
     Handle,
@@ -19,6 +22,7 @@ from mailqueue import (
     get_connection,
     send_mail,
 )
+from mailqueue.batch import Encoded
 from mailqueue.envelope import Envelope
 from mailqueue.testing import capturing, eager, envelope_of
 
@@ -77,6 +81,90 @@ def test_the_same_key_gets_the_same_handle_and_each_message_of_a_call_one_of_its
 def test_a_message_without_recipients_keeps_its_position(taken):
     full = enqueue([mail("1"), mail("2")], idempotency_key="k")
     assert enqueue([mail("1", to=()), mail("2")], idempotency_key="k") == full[1:]
+
+
+# Routes and priorities
+
+
+@pytest.fixture
+def batches():
+    found: list[list[Encoded]] = []
+    with enqueuing.published_by(found.extend):
+        yield found
+
+
+def router(message):
+    return "news" if message.subject == "news" else None
+
+
+def test_route_and_priority_reach_the_envelope_and_the_batch(batches):
+    configure(MAILQUEUE_ROUTES={"news": {"host": "h"}})
+    enqueue([mail(), mail()], route="news", priority="bulk")
+    (batch,) = batches
+    for item in batch:
+        envelope = Envelope.decode(item.data)
+        assert (item.route, item.priority) == (envelope.route, envelope.priority)
+        assert (envelope.route, envelope.priority) == ("news", "bulk")
+
+
+def test_most_mail_carries_neither(batches):
+    enqueue(mail())
+    ((item,),) = batches
+    assert (item.route, item.priority) == ("default", "normal")
+    assert not {"route", "priority"} & set(json.loads(item.data))
+
+
+def test_messages_of_one_call_may_take_several_routes_in_batches_of_their_own(batches, caplog):
+    caplog.set_level(logging.DEBUG, "mailqueue.enqueue")
+    configure(
+        MAILQUEUE_ROUTES={"news": {}, "ours": {"senders": ["@example.com"]}},
+        MAILQUEUE_ROUTER=f"{__name__}.router",
+    )
+    handles = enqueue([mail("news"), mail("a"), mail("news"), mail("b")], priority="high")
+    assert [[item.route for item in batch] for batch in batches] == [["news"] * 2, ["ours"] * 2]
+    assert {item.priority for batch in batches for item in batch} == {"high"}
+    assert [r.getMessage().rpartition("=")[2] for r in caplog.records[1:]] == [
+        "news", "ours", "news", "ours",
+    ]  # fmt: skip
+    assert {handle.id for handle in handles} == {i.id for batch in batches for i in batch}
+
+
+def test_the_standard_library_s_messages_have_routes_too(batches):
+    configure(MAILQUEUE_ROUTES={"ours": {"senders": ["us@example.com"]}})
+    message = email.message.EmailMessage()
+    message["From"], message["To"] = "us@example.com", "ann@example.com"
+    message.set_content("body")
+    enqueue(message)
+    assert [item.route for batch in batches for item in batch] == ["ours"]
+
+
+def test_the_queue_backend_takes_route_and_priority(batches):
+    configure(MAILQUEUE_ROUTES={"news": {}})
+    get_connection(QUEUE, route="news", priority="high").send_messages([mail()])
+    ((item,),) = batches
+    assert (item.route, item.priority) == ("news", "high")
+    with pytest.raises(ValueError, match="the routes are default, news"):
+        get_connection(QUEUE, route="nws")
+    with pytest.raises(ValueError, match="priority is 'urgent'"):
+        get_connection(QUEUE, priority="urgent")
+
+
+def test_routes_that_are_wrong_enqueue_nothing_and_missing_passwords_do_not_matter(batches):
+    configure(MAILQUEUE_ROUTES={"news": {"preset": "sendgrid"}})
+    assert enqueue(mail(), route="news")
+    batches.clear()
+    configure(MAILQUEUE_ROUTES={"news": {"limits": ["x"]}})
+    for options in ({}, {"route": "news"}, {"fail_silently": True}):
+        with pytest.raises(ConfigurationError, match=r"route 'news': limits\[0\]"):
+            enqueue(mail(), **options)
+    assert batches == []
+
+
+def test_a_key_means_the_same_mail_by_whichever_route():
+    configure(MAILQUEUE_ROUTES={"news": {}})
+    with capturing():
+        first = enqueue(mail(), idempotency_key="k")
+        assert enqueue(mail(), idempotency_key="k", route="news", priority="high") == first
 
 
 # The backend's arguments

@@ -37,7 +37,7 @@ def about_now():
 
 
 def test_without_options_it_is_now_and_for_ever():
-    assert read() == NO_OPTIONS == Options(0.0, None, None, None)
+    assert read() == NO_OPTIONS == Options(0.0, None, None, None, None, "normal")
 
 
 @given(SPANS)
@@ -149,6 +149,28 @@ def test_on_unknown_names_its_choices(value):
 @pytest.mark.parametrize("value", ["resend", "hold", None])
 def test_on_unknown_is_kept(value):
     assert read(on_unknown=value).on_unknown == value
+
+
+@pytest.mark.parametrize("value", ["urgent", "", "HIGH", None, 0, [], {}])
+def test_priority_names_its_choices(value):
+    with pytest.raises(ValueError, match=r"priority is .*; give 'high', 'normal' or 'bulk'"):
+        read(priority=value)
+
+
+@pytest.mark.parametrize("value", ["high", "normal", "bulk"])
+def test_priority_is_kept(value):
+    assert read(priority=value).priority == value
+
+
+def test_route_names_its_choices():
+    configure(MAILQUEUE_ROUTES={"news": {}})
+    assert read(route="news").route == "news"
+    assert read(route="default").route == "default"
+    for wrong in ("", "nws"):
+        with pytest.raises(ValueError, match=f"route is '{wrong}'; the routes are default, news"):
+            read(route=wrong)
+    with pytest.raises(TypeError, match="route is a int; give a route's name"):
+        read(route=3)
 
 
 # Idempotency keys
