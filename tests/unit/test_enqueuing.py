@@ -6,6 +6,7 @@ import json
 import logging
 import pickle
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_a_message_without_recipients_keeps_its_position(taken):
 
 @pytest.fixture
 def batches():
-    found: list[list[Encoded]] = []
+    found: list[Sequence[Encoded]] = []
     with enqueuing.published_by(found.extend):
         yield found
 
