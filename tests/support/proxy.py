@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any, Final, Self
 
 LOCALHOST: Final = "127.0.0.1"
+#: Seconds in which a client notices that it is connected; a reset before that fails its connect().
+_CONNECTED: Final = 0.05
 
 
 class Proxy:
@@ -129,7 +131,11 @@ class Proxy:
 
     async def _relay(self, client: socket.socket, server: socket.socket) -> None:
         try:
-            await self._loop.sock_connect(server, self._target)
+            try:
+                await self._loop.sock_connect(server, self._target)
+            except OSError:
+                await asyncio.sleep(_CONNECTED)
+                raise
             for sock in (client, server):  # pass packets on as they come
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             async with asyncio.TaskGroup() as group:
