@@ -36,7 +36,9 @@ def main(arguments: Sequence[str]) -> None:
     The application is handed over as an object: nothing is looked up by name, so a ``worker.py``
     in the working directory cannot take its place.
     """
-    app.worker_main(["worker", *_named(arguments)])
+    # Workers have nothing to tell each other: the state store is where they meet. Mingle would cost
+    # a second at each start, and ten after a broken line.
+    app.worker_main(["worker", *_named(arguments), "--without-gossip", "--without-mingle"])
 
 
 def _named(arguments: Sequence[str]) -> list[str]:
