@@ -4,27 +4,31 @@ Celery is imported with this module, which is why it is loaded only when somethi
 """
 
 import ssl
-from typing import Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 from celery import Celery
 from kombu import Exchange, Queue
 
+from mailqueue.envelope import Priority
 from mailqueue.settings import Settings
 from mailqueue.urls import AMQP_SCHEMES, broker_url, scheme
 
 #: The task that a batch is; files may move, the name stays.
 DELIVER: Final = "mailqueue.deliver"
 
+#: The most urgent first.
+PRIORITIES: Final[tuple[Priority, ...]] = get_args(Priority)
+
 
 def configuration(settings: Settings) -> dict[str, Any]:
-    """Celery settings for both sides: broker, queue, JSON only."""
+    """Celery settings for both sides: broker, queues, JSON only."""
     url = broker_url(settings)
     amqp = scheme(url) in AMQP_SCHEMES
     conf: dict[str, Any] = {
         "broker_url": url,
         "broker_transport_options": {} if amqp else redis_options(settings),
-        "task_queues": [queue(settings, amqp=amqp)],
+        "task_queues": queues(settings, amqp=amqp),
         "task_default_queue": settings.MAILQUEUE_QUEUE,
         "task_default_exchange": settings.MAILQUEUE_QUEUE,
         "task_default_exchange_type": "direct",
@@ -41,15 +45,27 @@ def configuration(settings: Settings) -> dict[str, Any]:
     return conf
 
 
-def queue(settings: Settings, *, amqp: bool) -> Queue:
-    """The queue: a quorum queue on RabbitMQ, where a classic one may lose mail with its node."""
-    name = settings.MAILQUEUE_QUEUE
-    return Queue(
-        name,
-        Exchange(name, type="direct"),
-        routing_key=name,
-        queue_arguments={"x-queue-type": "quorum"} if amqp else None,
-    )
+def queues(settings: Settings, *, amqp: bool) -> list[Queue]:
+    """A queue for each priority: mail that waits in one is not in the way of another's.
+
+    Quorum queues on RabbitMQ, where classic ones may lose mail with their node.
+    """
+    exchange = Exchange(settings.MAILQUEUE_QUEUE, type="direct")
+    arguments = {"x-queue-type": "quorum"} if amqp else None
+    return [
+        Queue(name, exchange, routing_key=name, queue_arguments=arguments)
+        for name in queue_names(settings).values()
+    ]
+
+
+def queue_names(settings: Settings) -> dict[Priority, str]:
+    """The queues by their priority, the most urgent first."""
+    return {priority: queue_name(settings.MAILQUEUE_QUEUE, priority) for priority in PRIORITIES}
+
+
+def queue_name(name: str, priority: Priority) -> str:
+    """Mail of normal priority is in the queue of that name, other mail beside it."""
+    return name if priority == "normal" else f"{name}.{priority}"
 
 
 def redis_options(settings: Settings) -> dict[str, Any]:

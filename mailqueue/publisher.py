@@ -25,7 +25,7 @@ from kombu.exceptions import KombuError, LimitExceeded
 from redis.exceptions import RedisError
 
 from mailqueue.batch import Encoded, describe
-from mailqueue.broker import DELIVER, configuration, make_app
+from mailqueue.broker import DELIVER, configuration, make_app, queue_names
 from mailqueue.conf import get_settings
 from mailqueue.errors import EnqueueError
 from mailqueue.settings import Settings
@@ -51,7 +51,7 @@ class Publisher:
         conf["broker_connection_timeout"] = self._step
         # A web process may be idle for hours and does not answer heartbeats meanwhile.
         conf["broker_heartbeat"] = 0
-        self._queue = settings.MAILQUEUE_QUEUE
+        self._queues = queue_names(settings)
         self._app: Celery = make_app(conf)
         self._connections = self._app.connection_for_write(heartbeat=0).Pool(_POOL_SIZE)
 
@@ -68,7 +68,7 @@ class Publisher:
         }
 
     def publish(self, batches: Sequence[Sequence[Encoded]]) -> None:
-        """Publish each batch as one task.
+        """Publish each batch as one task, in the queue of its first mail's priority.
 
         Raises ``EnqueueError``, which says what of it the broker took, when it does not answer.
         """
@@ -116,7 +116,7 @@ class Publisher:
         self._app.send_task(
             DELIVER,
             args=([envelope.data for envelope in batch],),
-            queue=self._queue,
+            queue=self._queues[batch[0].priority],
             producer=producer,
             retry=False,
             confirm_timeout=self._step,
@@ -143,7 +143,8 @@ class Publisher:
         try:
             self._connect(connection)
             with self._app.amqp.Producer(connection, auto_declare=False) as producer:
-                producer.maybe_declare(self._app.amqp.queues[self._queue])
+                for queue in self._queues.values():
+                    producer.maybe_declare(self._app.amqp.queues[queue])
             connection.release()
         except _TROUBLE as error:
             self._connections.replace(connection)

@@ -7,6 +7,8 @@ through two states on its polling connection:
     pop    nothing found: wait. A message: deliver it, pop again.
     wait   BLMOVE of a list onto itself, which moves nothing and answers when there is something.
 
+Each priority has a list; ``priorities.py`` says in which order the script looks at them.
+
 Several workers may be woken by one message; all but one find nothing and wait again. kombu's
 poller knows the outstanding command as BRPOP, whichever of the two it is.
 """
@@ -21,6 +23,7 @@ from kombu.utils.uuid import uuid
 from redis.exceptions import OutOfMemoryError, RedisError
 
 from worker.aside import set_aside
+from worker.priorities import Turns
 from worker.qos import QoS, script
 from worker.reading import NotAMessageError, read
 
@@ -28,8 +31,8 @@ _Base: Any = redis.Channel  # its stubs lack most of it
 
 logger = logging.getLogger("mailqueue.worker")
 
-#: Seconds until all lists are looked at when there are several: the wait is for the first alone.
-#: Priorities will be queues of their own, the most urgent first.
+#: Seconds until all lists are looked at when there are several: the wait is for the most urgent
+#: one alone, so that its mail is taken at once. Waiting for all would take the message from them.
 _GLANCE: Final = 0.2
 
 
@@ -46,6 +49,7 @@ class Channel(_Base):  # type: ignore[misc]  # see _Base
         self._full = False
         self._pop_text = script("pop")
         super().__init__(connection, **kwargs)
+        self._queue_cycle = Turns()
         #: For scripts. It outlives ``close()``: a task that goes on is acknowledged through it.
         self.runner: Any = self._create_client()
 
@@ -61,10 +65,11 @@ class Channel(_Base):  # type: ignore[misc]  # see _Base
             command = ["EVAL", self._pop_text, len(keys), *keys, self.next_tag]
         else:
             seconds = timeout or self.brpop_timeout if len(lists) == 1 else _GLANCE
-            command = ["BLMOVE", lists[0], lists[0], "RIGHT", "RIGHT", seconds]
+            first = self._q_for_pri(self._queue_cycle.first, self.priority_steps[0])
+            command = ["BLMOVE", first, first, "RIGHT", "RIGHT", seconds]
             if self._full:
                 # A server that is full refuses BLMOVE. Nothing is ever in this list: a pause.
-                command = ["BRPOP", f"{lists[0]}:nothing", _GLANCE]
+                command = ["BRPOP", f"{first}:nothing", _GLANCE]
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         self.client.connection.send_command(*command)

@@ -53,7 +53,8 @@ def configuration() -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "task_acks_on_failure": True,
         "task_acks_on_timeout": False,
-        # One batch a process in advance: more would wait here while other workers are idle.
+        # A batch a process, with RabbitMQ one of each priority: more would wait here while other
+        # workers are idle, and what is urgent behind them.
         "worker_prefetch_multiplier": 1,
         # A lost broker connection does not make the mail being sent any less sent.
         "worker_cancel_long_running_tasks_on_connection_loss": False,

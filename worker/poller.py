@@ -8,16 +8,22 @@ bounds. It is a thread of the worker's main process, so there is no further prog
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 from celery import bootsteps
 from redis.exceptions import RedisError
 
-from mailqueue import failed, routes, schedule
+from mailqueue import failed, schedule
 from mailqueue.batch import Encoded, cut
+from mailqueue.broker import PRIORITIES
 from mailqueue.conf import get_settings
+from mailqueue.envelope import Priority
 from mailqueue.errors import EnqueueError
 from mailqueue.publisher import get_publisher
+from mailqueue.route import DEFAULT
+from worker.releasing import release_parked
 
 logger = logging.getLogger("mailqueue.worker")
 
@@ -73,11 +79,7 @@ class Poller:
 
     def look(self) -> bool:
         """Publish what is due; True where there may be more at once."""
-        for route in routes.known():
-            released, probe = routes.release(route, _MESSAGES)
-            if released:
-                what = "one mail as a probe" if probe else f"{released} parked mails"
-                logger.info("route=%s lets %s go", route, what)
+        release_parked()
         taken = schedule.take_due(_MESSAGES, _BYTES)
         if taken:
             self._publish(taken)
@@ -88,12 +90,13 @@ class Poller:
 
     def _publish(self, taken: list[schedule.Waiting]) -> None:
         settings = get_settings()
-        batches = list(
+        batches = sorted(
             cut(
-                [Encoded(waiting.id, waiting.document) for waiting in taken],
+                map(_encoded, taken),
                 size=settings.MAILQUEUE_BATCH_SIZE,
                 max_bytes=settings.MAILQUEUE_BATCH_BYTES,
-            )
+            ),
+            key=_urgency,
         )
         try:
             get_publisher().publish(batches)
@@ -102,6 +105,28 @@ class Poller:
             schedule.published([waiting for waiting in taken if waiting.id in there])
             raise
         schedule.published(taken)
+
+
+class _Way(msgspec.Struct):
+    """Of an envelope, what decides where it goes; the rest is not looked at."""
+
+    route: str = DEFAULT
+    priority: Priority = "normal"
+
+
+_way: Final = msgspec.json.Decoder(_Way)
+
+
+def _encoded(waiting: schedule.Waiting) -> Encoded:
+    try:
+        way = _way.decode(waiting.document)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        way = _Way()  # a worker will set it aside
+    return Encoded(waiting.id, waiting.document, way.route, way.priority)
+
+
+def _urgency(batch: Sequence[Encoded]) -> int:
+    return PRIORITIES.index(batch[0].priority)
 
 
 def _prune() -> None:
@@ -118,7 +143,7 @@ def _prune() -> None:
 class PollerStep(bootsteps.StartStopStep):
     """Starts the poller after the pool: the first children are forked without its thread."""
 
-    requires = ("celery.worker.components:Pool",)
+    requires = ("celery.worker.components:Pool", "worker.priorities:WaitingRoomStep")
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)

@@ -11,6 +11,7 @@ from mailqueue.cli import documents, words
 from mailqueue.cli.tables import facts, json_option, plain, show, show_json, table
 from mailqueue.outcomes import Status
 from mailqueue.overview import Overview, overview
+from mailqueue.queue_length import QueueLength
 
 #: What is counted of each route, in the order of its columns.
 _COUNTED = (Status.SENT, Status.BOUNCED, Status.EXPIRED, Status.UNKNOWN, Status.DEFERRED)
@@ -38,7 +39,10 @@ def command(*, as_json: bool) -> None:
 
 def _document(found: Overview) -> dict[str, Any]:
     return {
-        "queued": found.queued._asdict(),
+        "queued": {
+            **found.queued._asdict(),
+            "by_priority": {p: one._asdict() for p, one in found.queued.by_priority.items()},
+        },
         "in_flight": found.in_flight,
         "waiting": found.waiting._asdict(),
         "parked": sum(route.parked for route in found.routes),
@@ -78,11 +82,26 @@ def _queued(found: Overview) -> str:
     text = f"{queued.batches:,} batch{'' if queued.batches == 1 else 'es'}"
     if queued.messages is not None:
         text = f"{words.mails(queued.messages)} in {text}"
+    parts = _by_priority(queued)
+    if parts:
+        text += f" ({parts})"
     if queued.taken:
         text += f"; {queued.taken:,} more taken by workers"
     if queued.oldest_at is not None:
-        text += f"; the next was enqueued {words.relative(queued.oldest_at)}"
+        which = "oldest" if "," in parts else "next"
+        text += f"; the {which} was enqueued {words.relative(queued.oldest_at)}"
     return text
+
+
+def _by_priority(queued: QueueLength) -> str:
+    """How much of each there is, in mails or, where they are not known, in batches."""
+    there = {p: one for p, one in queued.by_priority.items() if one.batches}
+    if not there.keys() - {"normal"}:
+        return ""
+    counted = queued.messages is not None
+    return ", ".join(
+        f"{one.messages if counted else one.batches:,} {p}" for p, one in there.items()
+    )
 
 
 def _waiting(found: Overview) -> str:

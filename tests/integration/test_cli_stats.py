@@ -7,12 +7,14 @@ import pytest
 from click.testing import CliRunner
 from support.brokers import free_port
 from support.filling import fails, mail, name, parks, queued, settle, waits
+from support.prioritised import published
 
 from mailqueue import conf, enqueue, failed, ledger, routes
 from mailqueue.cli import main
 from mailqueue.message import EmailMessage
 from mailqueue.outcomes import Status
 from mailqueue.overview import overview
+from mailqueue.queue_length import queue_length
 from mailqueue.state import get_state, key
 
 
@@ -39,6 +41,10 @@ def test_an_empty_queue_is_all_zero(state):
     found = json.loads(stats("--json").stdout)
     assert found["queued"] == {
         "batches": 0, "messages": 0, "taken": 0, "oldest_at": None, "trouble": "",
+        "by_priority": {
+            priority: {"batches": 0, "messages": 0, "oldest_at": None}
+            for priority in ("high", "normal", "bulk")
+        },
     }  # fmt: skip
     assert found["routes"] == [{"route": "default", "paused": None, "parked": 0, "totals": {}}]
     assert "queued 0 mails in 0 batches in flight 0 mails waiting 0 mails parked 0 mails" in said()
@@ -58,6 +64,34 @@ def test_each_broker_tells_what_is_queued(broker):
         assert found["messages"] == 5
         assert time.time() - 60 < found["oldest_at"] <= time.time()
         assert "queued 5 mails in 3 batches; the next was enqueued" in said()
+
+
+def test_priorities_are_counted_apart(broker):
+    conf.configure(**broker)
+    on_redis = "amqp" not in broker["MAILQUEUE_BROKER_URL"]
+    published("bulk", 4, size=2)
+    await_batches(2)
+    assert (
+        "4 mails in 2 batches (4 bulk); the next" if on_redis else "2 batches (2 bulk)"
+    ) in said()
+    published("normal", 1)
+    published("high", 1)
+    await_batches(4)
+    expected = "queued 4 batches (1 high, 1 normal, 2 bulk)"
+    if on_redis:
+        expected = "queued 6 mails in 4 batches (1 high, 1 normal, 4 bulk); the oldest was"
+    assert expected in said()
+    found = json.loads(stats("--json").stdout)["queued"]
+    assert list(found["by_priority"]) == ["high", "normal", "bulk"]
+    bulk = found["by_priority"]["bulk"]
+    assert (bulk["batches"], bulk["messages"]) == (2, 4 if on_redis else None)
+    assert (found["oldest_at"] is not None) == (bulk["oldest_at"] is not None) == on_redis
+
+
+def await_batches(count):
+    deadline = time.monotonic() + 10
+    while (found := queue_length()).batches != count:
+        assert time.monotonic() < deadline, found
 
 
 def test_what_is_no_batch_of_ours_is_counted_and_harms_nothing(state):

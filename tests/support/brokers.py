@@ -19,6 +19,8 @@ from typing import NamedTuple
 import amqp
 import redis
 
+from mailqueue.broker import PRIORITIES, queue_name
+
 AMQP_URL = os.environ.get("MAILQUEUE_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
 
 
@@ -85,8 +87,10 @@ def rabbitmq_trouble() -> str | None:
 
 
 def delete_rabbitmq_queue(name: str) -> None:
+    """Delete the queues of all priorities, those that there are."""
     host = AMQP_URL.rpartition("@")[2].rstrip("/")
     with amqp.Connection(host) as connection:
         channel = connection.channel()
-        channel.queue_delete(name)
+        for priority in PRIORITIES:
+            channel.queue_delete(queue_name(name, priority))
         channel.exchange_delete(name)
