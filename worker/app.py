@@ -11,6 +11,7 @@ from kombu.transport import TRANSPORT_ALIASES
 from mailqueue.errors import MailQueueError
 from worker.config import configuration
 from worker.poller import PollerStep
+from worker.priorities import WaitingRoomStep
 
 # Every way to name a Redis broker leads to our transport; this process belongs to the worker.
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.transport:Transport"
@@ -27,7 +28,7 @@ def _configuration_or_sentence() -> dict[str, Any]:
 
 
 app.add_defaults(_configuration_or_sentence)
-app.steps["worker"].add(PollerStep)
+app.steps["worker"].update({WaitingRoomStep, PollerStep})
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -143,7 +143,7 @@ def _prune() -> None:
 class PollerStep(bootsteps.StartStopStep):
     """Starts the poller after the pool: the first children are forked without its thread."""
 
-    requires = ("celery.worker.components:Pool", "worker.priorities:WaitingRoomStep")
+    requires = ("celery.worker.components:Pool",)
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
