@@ -4,7 +4,8 @@ A mail that no worker has met yet leaves no trace but its batch at the broker, w
 asked for one mail. So nothing known of an id means: still queued, never here, or forgotten.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 from mailqueue import failed, ledger, routes, schedule
 from mailqueue.envelope import Envelope
@@ -13,8 +14,10 @@ from mailqueue.failed import Failed, Reason
 from mailqueue.ledger import Record
 from mailqueue.outcomes import Status
 from mailqueue.privacy import without_addresses
+from mailqueue.route_state import every_line
 from mailqueue.routes import Paused
 from mailqueue.schedule import Waiting
+from mailqueue.state import get_state, key
 
 #: What the failed store's reasons say of a mail whose record is forgotten.
 _BY_REASON: Final[dict[Reason, Status]] = {
@@ -44,9 +47,10 @@ class Standing(NamedTuple):
     changed_at: float | None = None
     #: When it is due; None where it waits for no time.
     due: float | None = None
-    #: The route whose opening it waits for; empty where it waits for none.
+    #: The line in which it waits, ``ROUTE`` or ``ROUTE@GROUP``; empty where it waits in none. With
+    #: failover and weights its route is often another one than the envelope's.
     parked: str = ""
-    #: That route's pause; None where it is open again and the mail is about to go.
+    #: That route's pause; None where it is open, and the mail goes as its limits allow.
     paused: Paused | None = None
     #: The mail itself, where the state store has it; it knows the recipients.
     envelope: Envelope | None = None
@@ -66,7 +70,7 @@ def standing_of(id_: str) -> Standing | None:
     if record is None and waiting is None and kept is None:
         return None
     envelope = _read(waiting) or (kept.envelope() if kept else None)
-    parked = envelope.route if envelope and waiting and waiting.due is None else ""
+    parked = line_of(id_, every_line()) if waiting and waiting.due is None else ""
     return Standing(
         id_,
         _status(record, waiting, kept, envelope),
@@ -77,10 +81,19 @@ def standing_of(id_: str) -> Standing | None:
         record.changed_at if record else None,
         waiting.due if waiting else None,
         parked,
-        routes.paused(parked) if parked else None,
+        routes.paused(routes.route_of(parked)) if parked else None,
         envelope,
         kept,
     )
+
+
+def line_of(id_: str, lines: Sequence[str]) -> str:
+    """The one of these lines in which a mail is parked; empty where it is in none of them."""
+    pipe: Any = get_state().pipeline(transaction=False)
+    for line in lines:
+        pipe.zscore(key("parked", line), id_)
+    places: list[float | None] = pipe.execute()
+    return next((line for line, at in zip(lines, places, strict=True) if at is not None), "")
 
 
 def _read(waiting: Waiting | None) -> Envelope | None:

@@ -1,36 +1,28 @@
 """``mailqueue check``: can this machine enqueue and deliver, and do the settings hold together?"""
 
 import platform
-import smtplib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from mailqueue.cli.findings import Finding
 from mailqueue.conf import get_settings
 from mailqueue.contradictions import contradictions
 from mailqueue.errors import MailQueueError
 from mailqueue.settings import Settings
 from mailqueue.urls import broker_url, state_url, without_password
 
-_SMTP_BACKEND = "mailqueue.backends.smtp.EmailBackend"
 #: A store this full is near its bound.
 _NEAR = 0.8
+#: Ways out that are tried at the same time.
+_AT_ONCE = 8
 _STYLE = {"ok": "green", "warn": "yellow", "FAIL": "bold red"}
-
-
-class Finding(NamedTuple):
-    """One line of the report."""
-
-    level: str
-    what: str
-    found: str
-    remedy: str = ""
 
 
 @click.command("check")
@@ -62,10 +54,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _tried("state store", lambda: _state(settings), "start it, or set MAILQUEUE_REDIS_URL")
     yield from _routes()
     yield _tried("failed store", lambda: _failed(settings), "see the state store")
-    if settings.MAILQUEUE_DELIVERY_BACKEND == _SMTP_BACKEND:
-        yield _tried("SMTP", lambda: _smtp(settings), "check EMAIL_HOST, EMAIL_PORT and the login")
-    else:
-        yield _tried("delivery", lambda: _backend(settings), "correct MAILQUEUE_DELIVERY_BACKEND")
+    yield from _deliveries(settings)
 
 
 def _tried(what: str, probe: Callable[[], Finding | str], remedy: str) -> Finding:
@@ -111,17 +100,29 @@ def _state(settings: Settings) -> Finding:
 
 
 def _routes() -> Iterator[Finding]:
-    """Routes that are paused, each in words; whether they can be asked is the state's line."""
+    """Routes whose mail waits, each in words; whether they can be asked is the state's line."""
     from redis.exceptions import RedisError  # noqa: PLC0415 - as above
 
-    from mailqueue import routes  # noqa: PLC0415
-    from mailqueue.cli.words import pause_and_remedy  # noqa: PLC0415
+    from mailqueue.cli import words  # noqa: PLC0415
+    from mailqueue.limits import QUOTA_FROM  # noqa: PLC0415
+    from mailqueue.route_state import every_route, state_of  # noqa: PLC0415
 
     with suppress(MailQueueError, OSError, ValueError, RedisError):
-        for name in routes.known():
-            paused = routes.paused(name)
-            if paused is not None:
-                yield Finding("warn", "route", *pause_and_remedy(paused, routes.parked(name)))
+        for name in every_route():
+            route = state_of(name)
+            if route.paused is not None:
+                yield Finding("warn", "route", *words.pause_and_remedy(route.paused, route.parked))
+                continue
+            for line in route.lines:
+                if line.parked:
+                    text = f"{line.name}: {words.waits_for(route, line)}"
+                    full = [one.limit for one in route.limits_of(line) if not one.remaining]
+                    used_up = any(limit.per_seconds >= QUOTA_FROM for limit in full)
+                    # Held back by a pace is how it should be.
+                    level = "warn" if used_up or route.way is None else "ok"
+                    remedy = "see mailqueue routes list" if level == "warn" else ""
+                    waits = words.mails_wait(line.parked)
+                    yield Finding(level, "route", f"{text}, {waits}", remedy)
 
 
 def _failed(settings: Settings) -> Finding:
@@ -136,26 +137,17 @@ def _failed(settings: Settings) -> Finding:
     return Finding("warn", "failed store", entries, "look at them: mailqueue failed list")
 
 
-def _backend(settings: Settings) -> str:
-    from mailqueue.sending import get_connection  # noqa: PLC0415 - as above
+def _deliveries(settings: Settings) -> Iterator[Finding]:
+    """Each way out, tried at the same time: one that is silent takes its whole timeout."""
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
-    get_connection(settings.MAILQUEUE_DELIVERY_BACKEND)
-    return settings.MAILQUEUE_DELIVERY_BACKEND
+    from mailqueue.cli.probing import probe  # noqa: PLC0415
+    from mailqueue.routing import ways  # noqa: PLC0415
 
-
-def _smtp(settings: Settings) -> str:
-    """Log in as the worker would, and say what the server offers."""
-    from mailqueue.sending import get_connection  # noqa: PLC0415 - as above
-
-    backend: Any = get_connection(_SMTP_BACKEND)
-    backend.open()
     try:
-        server: smtplib.SMTP = backend.connection
-        server.ehlo_or_helo_if_needed()
-        offered = " ".join(sorted(feature.upper() for feature in server.esmtp_features))
-    finally:
-        backend.close()
-    user = settings.EMAIL_HOST_USER
-    login = f"logged in as {user}" if user and settings.EMAIL_HOST_PASSWORD else "no login"
-    where = f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
-    return f"{where}, {login}, offers {offered or 'no extensions'}"
+        found = [way for way in ways(settings).values() if not way.choose]
+    except MailQueueError:
+        yield Finding("warn", "delivery", "not tried: the routes are wrong", "correct them first")
+        return
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(lambda way: probe(way, settings), found)

@@ -12,7 +12,10 @@ from typing import Any
 
 import click
 
+from mailqueue.choosing import check_asked
+from mailqueue.conf import get_settings
 from mailqueue.enqueuing import enqueue
+from mailqueue.envelope import Priority
 from mailqueue.errors import ConfigurationError, EnqueueError
 from mailqueue.intake import check_message
 from mailqueue.message import EmailMultiAlternatives
@@ -30,12 +33,16 @@ def send_mailing(
     sender: str | None,
     skip: int,
     delimiter: str,
+    route: str | None = None,
+    priority: Priority = "bulk",
 ) -> None:
     """Enqueue one mail for each row after the first ``skip`` rows; prints how many.
 
     Raises ``click.UsageError`` for a table or template that cannot be used, and ``click.
     ClickException`` that says where to go on when the broker fell silent on the way.
     """
+    if route is not None:
+        _check_route(route)
     letter = _Letter(templates, subject, sender)
     rows = list(islice(_rows(table, delimiter), skip, None))
     messages, faults = [], []
@@ -54,8 +61,9 @@ def send_mailing(
     with progress_bar() as bar:
         task = bar.add_task("enqueueing", total=len(messages))
         for at in range(0, len(messages), _CHUNK):
+            part = messages[at : at + _CHUNK]
             try:
-                sent += len(enqueue(messages[at : at + _CHUNK]))
+                sent += len(enqueue(part, route=route, priority=priority))
             except EnqueueError as error:
                 sent += len(error.enqueued)
                 raise click.ClickException(
@@ -64,6 +72,15 @@ def send_mailing(
                 ) from error
             bar.update(task, completed=sent)
     click.echo(f"{sent} mails enqueued")
+
+
+def _check_route(name: str) -> None:
+    try:
+        check_asked(name, get_settings())
+    except ConfigurationError:
+        raise  # not what was typed
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _rows(table: Path, delimiter: str) -> Iterator[tuple[int, dict[str, str]]]:

@@ -1,14 +1,18 @@
-"""``mailqueue routes``: the ways out, which of them are paused, and how to open them again."""
+"""``mailqueue routes``: the ways out, how they are doing, and how to pause and open them."""
 
 import re
 import sys
-from typing import Final
+from typing import Any, Final
 
 import click
+from rich.table import Table
 
-from mailqueue import ledger, routes
+from mailqueue import routes
 from mailqueue.cli import documents, words
 from mailqueue.cli.tables import json_option, plain, show, show_json, table
+from mailqueue.conf import get_settings
+from mailqueue.route_state import LineState, RouteState, configured, every_route, state_of
+from mailqueue.routing import Way, ways
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
@@ -27,31 +31,76 @@ def command() -> None:
 @command.command("list")
 @json_option
 def list_(*, as_json: bool) -> None:
-    """Show each route: open or paused and why, and how much mail waits for it."""
-    found = [(name, routes.paused(name), routes.parked(name)) for name in _known()]
+    """Show each route: open or not and why, its limits, and how much mail waits for it."""
+    ways(get_settings())  # wrong ones are told, not left out
+    found = [state_of(name) for name in every_route()]
     if as_json:
-        show_json(
-            {
-                "routes": [
-                    {"route": name, "paused": documents.of_pause(paused), "parked": parked}
-                    for name, paused, parked in found
-                ]
-            }
-        )
+        show_json({"routes": list(map(_document, found))})
         return
-    made = table("route", "state", ">parked", "since", "again", "why")
-    for name, paused, parked in found:
-        if paused is None:
-            made.add_row(plain(name), "open", f"{parked:,}")
-            continue
-        again = "by hand" if paused.until is None else words.relative(paused.until)
-        why = plain(f"{paused.kind}: {paused.reason}" if paused.reason else paused.kind)
-        since = words.relative(paused.since)
-        made.add_row(plain(name), "paused", f"{parked:,}", since, again, why)
-    show(made)
-    for _, paused, parked in found:
-        if paused:
-            show("", *words.pause_and_remedy(paused, parked))
+    show(_table(found))
+    for route in found:
+        if route.paused:
+            show("", *words.pause_and_remedy(route.paused, route.parked))
+        if route.way and route.way.choose:
+            show("", f"{route.name} chooses from {_shares(route.way)}")
+
+
+def _document(route: RouteState) -> dict[str, Any]:
+    way, (own, *groups) = route.way, route.lines
+    return {
+        "route": route.name,
+        "configured": way is not None,
+        "paused": documents.of_pause(route.paused),
+        "parked": route.parked,
+        "limits": _limits(own),
+        "connections": {"held": route.held, "most": way.concurrency}
+        if way and way.concurrency
+        else None,
+        "preset": route.preset,
+        "failover": list(way.failover) if way else [],
+        "choose": dict(way.choose) if way else {},
+        "lines": [
+            {"line": line.name, "parked": line.parked, "limits": _limits(line),
+             "domains": list(line.domains)}
+            for line in (own, *groups)
+        ],
+    }  # fmt: skip
+
+
+def _limits(line: LineState) -> list[dict[str, Any]]:
+    return [
+        {"limit": one.limit.text, "used": one.used, "remaining": one.remaining}
+        for one in line.usage
+    ]
+
+
+def _table(found: list[RouteState]) -> Table:
+    """A row for each line; columns in which nothing would stand are left out."""
+    columns = ["route", "state", ">parked", ">connections", "limits", "preset"]
+    rows = [_row(route, line) for route in found for line in route.lines]
+    kept = [at for at in range(len(columns)) if at < 3 or any(row[at] for row in rows)]  # noqa: PLR2004
+    made = table(*(columns[at] for at in kept))
+    for row in rows:
+        made.add_row(*(plain(row[at]) for at in kept))
+    return made
+
+
+def _row(route: RouteState, line: LineState) -> list[str]:
+    own = line is route.lines[0]
+    most = route.way.concurrency if route.way else None
+    return [
+        line.name,
+        words.line_state(route, line),
+        f"{line.parked:,}",
+        f"{route.held:,} of {most:,}" if own and most and route.held is not None else "",
+        "\n".join(f"{one.limit.text}: {one.used:,} used" for one in line.usage),
+        (route.preset or "") if own else "",
+    ]
+
+
+def _shares(way: Way) -> str:
+    total = sum(way.choose.values())
+    return ", ".join(f"{name} ({weight} in {total})" for name, weight in way.choose.items())
 
 
 @command.command("pause")
@@ -62,8 +111,17 @@ def pause(name: str, reason: str) -> None:
 
     Batches in a worker's hands end first; what comes after is parked, its attempts not counted.
     """
-    if name not in _known():
-        click.echo(f"mailqueue: no mail went by route {name} so far; paused all the same", err=True)
+    way = configured().get(name)
+    if way and way.choose:
+        raise click.ClickException(
+            f"{name} has no way of its own, it chooses from {_shares(way)}; pause one of these"
+        )
+    if name not in every_route():
+        click.echo(
+            f"mailqueue: no route is called {name} here, and no mail went by it so far; "
+            "paused all the same",
+            err=True,
+        )
     routes.pause_by_hand(name, " ".join(reason.split()))
     click.echo(f"{name} is paused; to go on: mailqueue routes resume {name}")
 
@@ -83,12 +141,6 @@ def resume(name: str | None, *, all_: bool) -> None:
         was_paused = routes.resume(route)
         follows = f"; {words.mails(parked)} follow{'s' if parked == 1 else ''}" if parked else ""
         click.echo(f"{route} {'is open' if was_paused else 'was open'}{follows}")
-    if name and name not in _known():
+    if name and name not in every_route():
         click.echo(f"mailqueue: no route is called {name}", err=True)
         sys.exit(1)
-
-
-def _known() -> list[str]:
-    """Routes that were paused or used at any time."""
-    counted = {route for route, totals in ledger.totals().items() if set(totals) != {"pruned"}}
-    return sorted({*routes.known(), *counted})

@@ -1,7 +1,7 @@
 """``mailqueue scheduled``: what waits for its time or its route, and taking mail back."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,7 +15,9 @@ from mailqueue.errors import DecodeError
 from mailqueue.outcomes import Status
 from mailqueue.progress import progress_bar, track
 from mailqueue.recipients import domains
+from mailqueue.route_state import every_line
 from mailqueue.schedule import Waiting
+from mailqueue.standing import line_of
 
 
 @click.group("scheduled")
@@ -27,15 +29,16 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="0: all.")
 @json_option
 def list_(limit: int, *, as_json: bool) -> None:
-    """Show what waits: the next due first, then what is parked until its route opens."""
-    total = schedule.count() + sum(map(routes.parked, routes.known()))
+    """Show what waits: the next due first, then what is parked for its route."""
+    found_in = {routes.route_of(line) for line in routes.lines()}
+    total = schedule.count() + sum(map(routes.parked, found_in))
     found = list(_documents(limit, total))
     if as_json:
         show_json({"total": total, "entries": found})
         return
     made = table("id", "due", "status", ">tries", "to")
     for entry in found:
-        due = f"route {entry['parked_for']}"
+        due = f"route {entry['parked_for']}" if entry["parked_for"] else "now"
         if entry["due_at"] is not None:
             due = words.relative(entry["due_at"])
         made.add_row(
@@ -52,16 +55,17 @@ def list_(limit: int, *, as_json: bool) -> None:
 
 
 def _documents(limit: int, total: int) -> Iterator[dict[str, Any]]:
+    lines = every_line()
     with progress_bar() as bar:
         task = bar.add_task("reading", total=min(limit or total, total))
         for number, entry in enumerate(waiting.entries()):
             if limit and number >= limit:
                 return
-            yield _document(entry)
+            yield _document(entry, lines)
             bar.advance(task)
 
 
-def _document(entry: Waiting) -> dict[str, Any]:
+def _document(entry: Waiting, lines: Sequence[str]) -> dict[str, Any]:
     record = ledger.look_up(entry.id)
     envelope: Envelope | None = None
     with suppress(DecodeError):  # it is listed all the same: what waits shall be seen
@@ -69,7 +73,7 @@ def _document(entry: Waiting) -> dict[str, Any]:
     return {
         "id": entry.id,
         "due_at": entry.due,
-        "parked_for": envelope.route if envelope and entry.due is None else None,
+        "parked_for": (line_of(entry.id, lines) or None) if entry.due is None else None,
         "status": record.status if record else Status.SCHEDULED,
         "attempts": record.attempts if record else 0,
         "domains": domains(envelope) if envelope else [],

@@ -29,6 +29,8 @@ _HIDDEN: Final = re.compile(
 )
 #: Options that say how to deliver, not what.
 _DELIVERY: Final = {"delay", "eta", "expires", "idempotency_key", "route", "priority"}
+#: Of these, what a mailing takes.
+_ANY_KIND: Final = {"route", "priority"}
 
 
 def _read(
@@ -82,8 +84,7 @@ def _read(
 @click.option(
     "--priority",
     type=click.Choice(get_args(Priority)),
-    default="normal",
-    help="What overtakes what: high, normal, bulk.",
+    help="What overtakes what [normal; with --csv: bulk].",
 )
 @click.option("--csv", "table", type=_FILE, help="Mailing: one mail per row, to column `email`.")
 @click.option("--template", type=_FILE, multiple=True, help="Mailing: Jinja2 body, .txt or .html.")
@@ -107,7 +108,7 @@ def command(
     expires: float | None,
     idempotency_key: str | None,
     route: str | None,
-    priority: Priority,
+    priority: Priority | None,
     table: Path | None,
     template: tuple[Path, ...],
     skip: int,
@@ -127,8 +128,9 @@ def command(
         from mailqueue.cli.mailing import send_mailing  # noqa: PLC0415 - needs an extra
 
         send_mailing(
-            table, template, subject=subject, sender=sender, skip=skip, delimiter=delimiter
-        )
+            table, template, subject=subject, sender=sender, skip=skip, delimiter=delimiter,
+            route=route, priority=priority or "bulk",
+        )  # fmt: skip
         return
     if eml is not None:
         message: EmailMessage = _finished(eml, [*to, *cc, *bcc], sender)
@@ -148,7 +150,7 @@ def command(
             expires=expires,
             idempotency_key=idempotency_key,
             route=route,
-            priority=priority,
+            priority=priority or "normal",
         )
     except (ConfigurationError, EnqueueError):
         raise  # failed, but not by what was typed
@@ -169,8 +171,8 @@ def _usage() -> None:
     if {"delay", "eta"} <= given:
         raise click.UsageError("--delay and --at both say when it is sent; leave out one of them")
     if "table" in given:
-        allowed = {"table", "template", "subject", "sender", "skip", "delimiter"}
-        _only(given & _DELIVERY, set(), "a mailing with --csv goes out at once")
+        allowed = {"table", "template", "subject", "sender", "skip", "delimiter", *_ANY_KIND}
+        _only(given & _DELIVERY, _ANY_KIND, "a mailing with --csv goes out at once")
         _only(given, allowed, "--csv takes recipients and bodies from its files")
         if "template" not in given:
             raise click.UsageError("--csv needs --template, the body of each mail")

@@ -12,6 +12,7 @@ from mailqueue.conf import get_settings
 from mailqueue.outcomes import Status
 from mailqueue.privacy import without_addresses
 from mailqueue.recipients import left
+from mailqueue.route_state import state_of
 from mailqueue.standing import Standing, standing_of
 
 _MEANS: Final = {
@@ -65,6 +66,7 @@ def _document(s: Standing) -> dict[str, Any]:
         "enqueued_at": s.envelope.enqueued_at if s.envelope else None,
         "due_at": s.due,
         "expires_at": s.envelope.expires_at if s.envelope else None,
+        "route": s.envelope.route if s.envelope else None,
         "parked_for": s.parked or None,
         "paused": documents.of_pause(s.paused),
         "kept": documents.of_failed(s.kept) if s.kept else None,
@@ -88,6 +90,7 @@ def _lines(s: Standing) -> list[tuple[str, str]]:
         ("enqueued", words.moment(s.envelope.enqueued_at) if s.envelope else ""),
         ("due", words.moment(s.due) if s.due is not None else ""),
         ("expires", _expires(s)),
+        ("route", s.envelope.route if s.envelope else ""),
         ("waits for", _waits_for(s)),
         ("failed store", _kept(s)),
         ("recipients", ", ".join(filter(None, served))),
@@ -103,9 +106,16 @@ def _expires(s: Standing) -> str:
 def _waits_for(s: Standing) -> str:
     if not s.parked:
         return ""
-    if s.paused is None:
-        return f"route {s.parked}, which is open again: it is about to go"
-    return f"route {words.pause(s.paused, routes.parked(s.parked))}"
+    name, _, group = s.parked.partition("@")
+    if s.paused is not None:
+        return f"route {words.pause(s.paused, routes.parked(name))}"
+    route = state_of(name)
+    line = next((line for line in route.lines if line.name == s.parked), route.lines[0])
+    of_group = f", domains {group}" if group else ""
+    return (
+        f"route {name}{of_group}: {words.waits_for(route, line)}; "
+        f"{words.mails_wait(line.parked)} there"
+    )
 
 
 def _kept(s: Standing) -> str:

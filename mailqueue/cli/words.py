@@ -1,4 +1,4 @@
-"""How the command line says times, ages, numbers and pauses, and how it reads ages."""
+"""How the command line says times, ages, numbers and what mail waits for; how it reads ages."""
 
 import time
 from datetime import datetime
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mailqueue.durations import parse_duration
+from mailqueue.route_state import LineState, RouteState
 from mailqueue.routes import MANUAL, Paused
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -63,6 +64,11 @@ def mails(number: int) -> str:
     return f"{number:,} mail{'' if number == 1 else 's'}"
 
 
+def mails_wait(number: int) -> str:
+    """``1 mail waits``, ``1,000 mails wait``."""
+    return f"{mails(number)} wait{'s' if number == 1 else ''}"
+
+
 def pause(paused: Paused, parked: int) -> str:
     """A pause in words, with its remedy."""
     return "; ".join(pause_and_remedy(paused, parked))
@@ -72,7 +78,7 @@ def pause_and_remedy(paused: Paused, parked: int) -> tuple[str, str]:
     """What is the matter with a route, and the command that ends it."""
     now = time.time()
     since = age(now - paused.since)
-    waiting = f"{mails(parked)} wait{'s' if parked == 1 else ''}"
+    waiting = mails_wait(parked)
     remedy = f"mailqueue routes resume {paused.route}"
     if paused.kind == MANUAL:
         why = f" ({paused.reason})" if paused.reason else ""
@@ -86,3 +92,31 @@ def pause_and_remedy(paused: Paused, parked: int) -> tuple[str, str]:
         f"{paused.route}: paused {since} ({paused.kind}: {paused.reason}), {waiting}; {again}",
         f"once corrected: {remedy}",
     )
+
+
+def line_state(route: RouteState, line: LineState) -> str:
+    """A line's state in a word or two."""
+    if route.way and route.way.choose:
+        return "chooses"
+    if route.paused:
+        return "paused"
+    if route.way is None:
+        return "not configured"
+    if any(not usage.remaining for usage in route.limits_of(line)):
+        return "at its limit"
+    return "all connections taken" if route.busy else "open"
+
+
+def waits_for(route: RouteState, line: LineState) -> str:
+    """What the mail in a line waits for whose route is not paused."""
+    found = route.limits_of(line)
+    full = [usage.limit.text for usage in found if not usage.remaining]
+    if route.way is None:
+        return "open, but not configured here"
+    if full:
+        return f"limit reached ({', '.join(full)})"
+    if route.busy:
+        return f"all {route.way.concurrency} connections taken"
+    if found:
+        return f"going as its limits allow ({', '.join(usage.limit.text for usage in found)})"
+    return "open, about to go"

@@ -1,5 +1,6 @@
 """``mailqueue check``: what it finds with real servers, and what it advises."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,10 +9,11 @@ import pytest
 from aiosmtpd.smtp import AuthResult
 from click.testing import CliRunner
 from support.brokers import free_port
+from support.filling import mail, parks
 from support.processes import environment
 from support.smtp import SmtpServer
 
-from mailqueue import conf, routes
+from mailqueue import bounds, conf, leases, limits, routes, routing
 from mailqueue.cli import main
 from mailqueue.envelope import VERSION, Envelope
 from mailqueue.failed import keep_message
@@ -203,6 +205,89 @@ def test_a_paused_route_is_a_warning_with_its_remedy(check):
     assert "to go on: mailqueue routes resume bulk" in found[0]
     assert "default: paused 0 s (login: 535 5.7.8 no), 0 mails wait; tried again in 9" in found[1]
     assert "once corrected: mailqueue routes resume default" in found[1]
+
+
+def smtp_lines(output: str) -> dict[str, str]:
+    """What is said of each route's server, by the route's name."""
+    found = re.findall(r"^\w+ +(?:SMTP|delivery) +([\w.]+): .*$", output, re.MULTILINE)
+    lines = re.findall(r"^\w+ +(?:SMTP|delivery) +[\w.]+: .*$", output, re.MULTILINE)
+    return dict(zip(found, lines, strict=True))
+
+
+def test_each_route_is_tried_with_its_own_login(check, smtp_with_login):
+    server = {"host": "127.0.0.1", "port": smtp_with_login.port, "username": "ann"}
+    result = check(
+        MAILQUEUE_ROUTES=json.dumps(
+            {
+                "good": server | {"password": PASSWORD, "concurrency": 1},
+                "bad": server | {"password": f"wrong-{PASSWORD}"},
+                "files": {"backend": "mailqueue.backends.dummy.EmailBackend"},
+                "mixed": {"choose": {"good": 1, "bad": 1}},
+            }
+        )
+    )
+    assert result.exit_code == 1
+    found = smtp_lines(result.output)
+    assert set(found) == {"default", "good", "bad", "files"}
+    assert "logged in as ann, offers" in found["good"]
+    assert found["bad"].startswith("FAIL")
+    assert "535" in found["bad"]
+    assert "check host, port and login of route bad" in found["bad"]
+    assert re.match("ok +delivery +files: mailqueue.backends.dummy", found["files"])
+    assert leases.held("good") == 0
+
+
+def test_no_connection_is_opened_where_workers_have_all_of_them(check, smtp):
+    routes_ = {"default": {"host": "127.0.0.1", "port": smtp.port, "concurrency": 1}}
+    check()
+    leases.acquire("default", "worker/1", 1, 60)
+    result = check(MAILQUEUE_ROUTES=json.dumps(routes_))
+    assert "not tried, all 1 connections are taken" in line(result.output, "SMTP", "ok")
+
+
+def test_a_default_route_that_nobody_configured_is_worth_a_warning_alone(check, smtp):
+    port = free_port()
+    routes_ = json.dumps({"news": {"host": "127.0.0.1", "port": smtp.port}})
+    result = check(EMAIL_HOST="localhost", EMAIL_PORT=port, MAILQUEUE_ROUTES=routes_)
+    assert result.exit_code == 0, result.output
+    found = smtp_lines(result.output)
+    assert found["default"].startswith("warn")
+    assert "add a route default" in found["default"]
+
+
+def test_no_secret_of_a_backend_is_shown(check):
+    options = {"api_key": PASSWORD}
+    backend = f"{__name__}.Picky"
+    result = check(MAILQUEUE_ROUTES=json.dumps({"api": {"backend": backend, "options": options}}))
+    assert "RuntimeError: what is ***?" in smtp_lines(result.output)["api"]
+
+
+class Picky:
+    """A backend that repeats what it was given."""
+
+    def __init__(self, api_key, **_):
+        raise RuntimeError(f"what is {api_key}?")
+
+
+def test_a_line_at_its_daily_limit_is_a_warning_and_one_at_its_pace_is_not(check, smtp):
+    server = {"host": "127.0.0.1", "port": smtp.port}
+    group = {"slow": {"domains": ["example.com"], "limits": ["5/s"]}}
+    changes = {
+        "MAILQUEUE_ROUTES": json.dumps(
+            {"day": server | {"limits": ["1/day"]}, "pace": server | {"domains": group}}
+        )
+    }
+    check(**changes)
+    found = routing.ways(conf.get_settings())
+    limits.take(bounds.route_bounds(found["day"]), patience=0)
+    parks(mail(1, route="day"))
+    parks(mail(2, route=routes.open_line("pace", "slow")))
+    result = check(**changes)
+    assert result.exit_code == 0, result.output
+    assert "day: limit reached (1/day), 1 mail waits" in line(result.output, "route", "warn")
+    assert "pace@slow: going as its limits allow (5/s), 1 mail" in line(
+        result.output, "route", "ok"
+    )
 
 
 def test_another_delivery_backend_is_loaded_and_a_wrong_one_fails(check):

@@ -47,6 +47,17 @@ def test_the_list_shows_the_next_due_first_then_what_is_parked():
     assert found["entries"][2]["status"] == "scheduled"
 
 
+def test_the_line_of_a_group_of_domains_is_named_and_counted():
+    waits(mail(1), parked=True, line=routes.open_line("ses", "ours"))
+    result = run("list")
+    assert "route ses@ours" in " ".join(result.stdout.split())
+    assert result.stdout.endswith("\n1 mail\n")
+    (entry,) = json.loads(run("list", "--json").stdout)["entries"]
+    assert (entry["parked_for"], entry["due_at"]) == ("ses@ours", None)
+    assert run("cancel", "--all", "--yes").stdout == "1 mail cancelled\n"
+    assert run("list").stdout == "0 mails\n"
+
+
 def test_thousands_are_listed_in_pages():
     pipe = get_state().pipeline()
     for number in range(2000):

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from support.brokers import free_port
 from support.processes import environment
 
+from mailqueue import conf
 from mailqueue.cli import main
 from mailqueue.envelope import Envelope
 from mailqueue.message import EmailMultiAlternatives
@@ -29,7 +30,11 @@ class Queue:
 
     def envelopes(self) -> list[Envelope]:
         found = []
-        for raw in reversed(self._client.lrange(self._name, 0, -1)):
+        # Each list as producers leave it: the newest is in front. Mailings have one of their own.
+        raws = self._client.lrange(self._name, 0, -1) + self._client.lrange(
+            f"{self._name}.bulk", 0, -1
+        )
+        for raw in reversed(raws):
             args, _, _ = json.loads(base64.b64decode(json.loads(raw)["body"]))
             found += [Envelope.decode(document) for document in args[0]]
         return found
@@ -286,6 +291,23 @@ def mailing(tmp_path):
         return send(*arguments, *options)
 
     return run
+
+
+def test_a_mailing_is_bulk_unless_its_caller_says_otherwise(queue, mailing, monkeypatch):
+    monkeypatch.setenv("MAILQUEUE_ROUTES", '{"news": {"host": "h.example"}}')
+    conf.reset()
+    assert mailing("email,name\na@example.com,Ann\n").exit_code == 0
+    named = mailing("email,name\nb@example.com,Bob\n", "--route", "news", "--priority", "normal")
+    assert named.exit_code == 0, named.output
+    found = {e.to[0]: (e.route, e.priority) for e in queue.envelopes()}
+    assert found == {"a@example.com": ("default", "bulk"), "b@example.com": ("news", "normal")}
+
+
+def test_a_mailing_by_a_route_that_there_is_not_is_wrong_usage(queue, mailing):
+    result = mailing("email,name\n", "--route", "nws")
+    refused(result, "route is 'nws'; the routes are default")
+    refused(mailing("email,name\n", "--delay", "2h"), "goes out at once", "--delay")
+    assert queue.messages() == []
 
 
 def test_each_row_gets_its_own_subject_and_body(queue, mailing):

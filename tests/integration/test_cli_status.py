@@ -11,11 +11,12 @@ from support.brokers import free_port
 from support.filling import RUN, fails, mail, name, parks, settle, waits
 from support.processes import environment
 
-from mailqueue import conf, failed, ledger, routes, schedule
+from mailqueue import bounds, conf, failed, ledger, limits, routes, routing, schedule
 from mailqueue.cli import main
 from mailqueue.outcomes import Status
 from mailqueue.retrying import retry
 from mailqueue.standing import standing_of
+from mailqueue.state import get_state, key
 
 ID = name(1)
 
@@ -69,7 +70,33 @@ def test_a_mail_that_waits_for_its_route_tells_the_pause():
     assert (found["parked_for"], found["due_at"]) == ("bulk", None)
     assert found["paused"]["kind"] == "login"
     routes.resume("bulk")
-    assert "open again" in status(ID).stdout
+    assert "open, but not configured here" in status(ID).stdout
+
+
+def test_a_mail_that_waits_in_the_line_of_another_route_tells_which(redis_settings):
+    group = {"domains": ["example.com"], "limits": ["5/h"]}
+    ses = {"host": "h.example", "limits": ["1/day"], "domains": {"ours": group}}
+    conf.configure(**redis_settings, MAILQUEUE_ROUTES={"ses": ses, "a": {"failover": ["ses"]}})
+    waits(mail(1, route="a"), parked=True, line="ses")
+    waits(mail(2, route="a"), parked=True, line=routes.open_line("ses", "ours"))
+    said = " ".join(status(ID).stdout.split())
+    assert "route a waits for route ses: going as its limits allow (1/day); 1 mail waits" in said
+    limits.take(bounds.route_bounds(routing.ways(conf.get_settings())["ses"]), patience=0)
+    assert "route ses: limit reached (1/day); 1 mail waits" in " ".join(status(ID).stdout.split())
+    assert "route ses, domains ours: limit reached (1/day)" in " ".join(
+        status(name(2)).stdout.split()
+    )
+    found = document(name(2))
+    assert (found["route"], found["parked_for"], found["paused"]) == ("a", "ses@ours", None)
+    routes.pause_by_hand("ses", "")
+    assert document(name(2))["paused"]["kind"] == "manual"
+
+
+def test_what_is_parked_in_no_line_is_about_to_be_moved():
+    waits(mail(1))
+    get_state().zrem(key("schedule"), ID)
+    found = document()
+    assert (found["parked_for"], found["due_at"], found["paused"]) == (None, None, None)
 
 
 def test_a_bounced_mail_tells_its_place_in_the_failed_store():
