@@ -50,15 +50,6 @@ def test_what_there_is_not_is_wrong_usage(taken, options, says):
     assert taken == []
 
 
-@pytest.mark.parametrize("option", ["--route=news", "--priority=bulk"])
-def test_a_mailing_takes_neither(taken, tmp_path, option):
-    table = tmp_path / "people.csv"
-    table.write_text("email\nann@example.com\n")
-    result = send("--csv", str(table), "--template", str(table), option)
-    assert result.exit_code == 2
-    assert f"leave out {option.partition('=')[0]}" in result.output
-
-
 def test_check_lists_all_that_is_wrong_with_routes(redis_settings, monkeypatch):
     wrong = {"a": {"limits": ["x"]}, "b": {"preset": "gmail"}, "c": {"failover": ["d"]}}
     for name, value in (redis_settings | {"MAILQUEUE_ROUTES": json.dumps(wrong)}).items():
