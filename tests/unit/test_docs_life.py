@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from mailqueue import conf
+from mailqueue.broker import PRIORITIES, queue_name
 from mailqueue.ledger import Verdict
 from mailqueue.outcomes import Status
 
@@ -46,9 +48,19 @@ def test_each_verdict_is_in_the_picture_and_has_its_line() -> None:
     assert first_cells("verdict") == list(Verdict)
 
 
-@pytest.mark.parametrize("module", ["schedule", "failed", "ledger", "routes"])
+@pytest.mark.parametrize("module", ["schedule", "failed", "ledger", "routes", "limits", "leases"])
 def test_it_names_the_keys_of_the_state_store(module: str) -> None:
     text = (Path(__file__).parents[2] / "mailqueue" / f"{module}.py").read_text("utf-8")
     for call in re.findall(r"\bkey\(([^)]+)\)", text):
         name = ":".join(re.findall(r'"([\w-]+)"', call)[:1])
         assert f"mailqueue:{name}" in PAGE, call
+
+
+def test_it_names_the_queues() -> None:
+    names = [queue_name(conf.get_settings().MAILQUEUE_QUEUE, p) for p in PRIORITIES]
+    assert PAGE.count(", ".join(f"`{name}`" for name in names)) == 2  # one for each broker
+
+
+def test_it_names_each_priority() -> None:
+    priorities = PAGE.partition("## Priorities")[2].partition("\n## ")[0]
+    assert {f"`{priority}`" for priority in PRIORITIES} <= set(re.findall(r"`\w+`", priorities))

@@ -12,6 +12,8 @@ from support.filling import fails, mail, name
 
 from mailqueue import conf, routes
 from mailqueue.cli import main
+from mailqueue.route_checks import check_routes
+from mailqueue.routing import ways
 from mailqueue.settings import NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +22,8 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 FOR_TESTS = {"MAILQUEUE_TEST_AMQP_URL"}
 COMMAND = re.compile(r"^\$ mailqueue (.*)$", re.MULTILINE)
 ID = re.compile(r"\b[0-9a-f]{32}\b")
+
+TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
@@ -60,6 +64,14 @@ def test_settings_are_such_as_there_are(page: Path) -> None:
 def test_files_that_are_named_exist(page: Path) -> None:
     named = re.findall(r"`((?:mailqueue|worker|tests|benchmarks|docs)/[\w/.-]+)`", text_of(page))
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("toml", TOML.findall(text_of(ROOT / "README.md")))
+def test_the_routes_of_the_readme_work(toml: str, tmp_path: Path) -> None:
+    (tmp_path / "routes.toml").write_text(toml, "utf-8")
+    conf.configure(MAILQUEUE_ROUTES=str(tmp_path / "routes.toml"))
+    check_routes(conf.get_settings())
+    assert any(way.limits for way in ways(conf.get_settings()).values())
 
 
 def commands(text: str) -> Iterator[str]:
