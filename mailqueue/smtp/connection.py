@@ -12,12 +12,15 @@ import smtplib
 import ssl
 import threading
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 from mailqueue.backends.base import BaseEmailBackend
 from mailqueue.conf import get_settings
 from mailqueue.route import OAuth
 from mailqueue.utils import DNS_NAME
+
+#: Seconds for a server to close a connection to which it has said goodbye.
+_FAREWELL: Final = 1.0
 
 
 class SmtpConnection(BaseEmailBackend):
@@ -173,8 +176,22 @@ class SmtpConnection(BaseEmailBackend):
 
 
 def _say_goodbye(connection: Any) -> None:
-    try:
-        connection.quit()
-    except OSError:
-        with contextlib.suppress(OSError):
+    """QUIT; done when the server has closed its side, too (RFC 5321, section 4.1.1.10).
+
+    Until then it counts the connection, and may refuse the next one as one too many.
+    """
+    sock = getattr(connection, "sock", None)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(OSError))
+        # While somebody may still read from it, quit() does not close it really.
+        rest = sock.makefile("rb", buffering=0) if sock else None
+        if rest is not None:
+            stack.callback(rest.close)
+        try:
+            connection.quit()
+        except OSError:
             connection.close()
+            return
+        if sock is not None and rest is not None:
+            sock.settimeout(_FAREWELL)
+            rest.read(1)
