@@ -15,7 +15,8 @@ that a domain which is full holds up no other.
 Keys, behind the queue's name: ``route:NAME`` (hash; there while it is paused), ``route:NAME:steps``
 (pauses in a row), ``route:NAME:failures`` (failures to connect in a row), ``parked:LINE``
 (sorted set: id, scored by when it came, the urgent ones long before), ``routes`` (names that were
-ever paused), ``lines`` (of groups, that were ever used).
+ever paused or had mail in their line), ``lines`` (of groups, that were ever used),
+``released:LINE`` (there for a moment after mail of a limited line was let go).
 """
 
 from collections.abc import Sequence
@@ -107,11 +108,16 @@ def route_of(line: str) -> str:
     return line.partition("@")[0]
 
 
-def open_line(route: str, group: str) -> str:
-    """The line of a group of domains on a route; it is found by ``lines()`` from now on."""
-    line = f"{route}@{group}"
-    get_state().sadd(key("lines"), line)
+def open_line(route: str, group: str = "") -> str:
+    """The line of a route, or of a group of domains on it; ``lines()`` finds it from now on."""
+    line = f"{route}@{group}" if group else route
+    get_state().sadd(key("lines" if group else "routes"), line)
     return line
+
+
+def turn(line: str, seconds: float) -> bool:
+    """Whether it is the caller's turn to let mail of a line go; if so, nobody's for a while."""
+    return bool(get_state().set(key("released", line), "", px=round(seconds * 1000), nx=True))
 
 
 def lines() -> list[str]:
@@ -121,7 +127,7 @@ def lines() -> list[str]:
 
 
 def known() -> list[str]:
-    """The default route and each that was ever paused."""
+    """The default route, and each that was ever paused or had mail in its line."""
     names: Any = get_state().smembers(key("routes"))
     return sorted({DEFAULT, *(name.decode() for name in names)})
 

@@ -161,7 +161,8 @@ class Clerk:
         self._put_back(envelope, why, delay=delay)
 
     def park(self, envelope: Envelope, why: str, line: str = "") -> None:
-        """Put a claimed message into a line, by default its route's; it costs no attempt."""
+        """Put a claimed message into a line, by default its own; it costs no attempt."""
+        line = line or self.pacer.line(_addresses(envelope))
         self._put_back(envelope, why, delay=worth(envelope), parked=True, line=line)
 
     def _put_back(self, envelope: Envelope, why: str, **place: Any) -> None:
@@ -252,9 +253,14 @@ class Clerk:
 
 def _recipients(envelope: Envelope) -> int:
     """How many it still has."""
+    return len(_addresses(envelope))
+
+
+def _addresses(envelope: Envelope) -> tuple[str, ...]:
+    """Those whom it is still for, as they are written."""
     if envelope.recipients is not None:
-        return len(envelope.recipients)
-    return len(envelope.to) + len(envelope.cc) + len(envelope.bcc)
+        return tuple(map(str, envelope.recipients))
+    return tuple(map(str, (*envelope.to, *envelope.cc, *envelope.bcc)))
 
 
 def _shown(judgement: Judgement) -> str:

@@ -1,9 +1,10 @@
 """Asking the limits before a message is sent.
 
 What may go within a moment goes: its place is booked, and the worker sleeps until then, its
-connection open. What may not waits in a line (``mailqueue.routes``), no attempt counted, and the
-poller lets as much of it go as the limits allow. So no worker is held by a limit, and other routes
-and domains flow on.
+connection open; but for no more than a moment in a whole run, or other mail would wait behind it
+for as long as there is any of this. What may not go waits in a line (``mailqueue.routes``), no
+attempt counted, and the poller lets as much of it go as the limits allow. So no worker is held by a
+limit, and other routes and domains flow on.
 """
 
 import time
@@ -16,8 +17,8 @@ from mailqueue.limits import Bound, Taken
 from mailqueue.routing import Group, Way
 from worker.patience import patiently
 
-#: Seconds that a worker sleeps before a message at the most.
-PATIENCE: Final = 1.0
+#: Seconds that a worker sleeps in a run at the most: the poller brings more each second.
+PATIENCE: Final = 1.2
 
 
 class Pacer:
@@ -31,8 +32,10 @@ class Pacer:
     def __init__(self, way: Way, sleep: Callable[[float], None] = time.sleep) -> None:
         self._way = way
         self._sleep = sleep
+        self._patience = PATIENCE
         self._granted: dict[str, Taken] = {}
         self._full: set[str] = set()
+        self._lines: dict[str, str] = {}
 
     @property
     def has_limits(self) -> bool:
@@ -52,25 +55,41 @@ class Pacer:
         if id_ in self._granted or not self.has_limits:
             return ""
         if way.name in self._full:
-            return way.name
+            return self.line(recipients)
         groups = groups_of(way, recipients)
         for group in groups:
             if group.name in self._full:
-                return routes.open_line(way.name, group.name)
+                return self._line(group.name)
         bounds = [*route_bounds(way), *(b for group in groups for b in group_bounds(way, group))]
-        taken = patiently(lambda: limits.take(bounds, max(1, len(recipients)), patience=PATIENCE))
+        patience = max(0.0, self._patience)
+        taken = patiently(lambda: limits.take(bounds, max(1, len(recipients)), patience=patience))
         if taken.granted:
             self._granted[id_] = taken
+            self._patience -= taken.wait
             if taken.wait > 0:
                 self._sleep(taken.wait)
             return ""
         # The route's own limit holds up all of them; a group's only those of its domains.
         if self.is_full or not groups:
             self._full.add(way.name)
-            return way.name
+            return self.line(recipients)
         full = next((g for g in groups if not self._room(group_bounds(way, g))), groups[0])
         self._full.add(full.name)
-        return routes.open_line(way.name, full.name)
+        return self._line(full.name)
+
+    def line(self, recipients: Sequence[str]) -> str:
+        """The line in which a message waits: its domains', if they have one.
+
+        Also where it is the route that is full: among the others it would be let go in their place,
+        as often as its own limit sends it back.
+        """
+        groups = groups_of(self._way, recipients)
+        return self._line(groups[0].name if groups else "")
+
+    def _line(self, group: str) -> str:
+        if group not in self._lines:
+            self._lines[group] = patiently(lambda: routes.open_line(self._way.name, group))
+        return self._lines[group]
 
     def sent(self, id_: str) -> None:
         """Its place is used: the server was asked to take it."""
@@ -82,9 +101,9 @@ class Pacer:
             patiently(lambda t=taken: limits.give_back(t))  # type: ignore[misc]
         self._granted.clear()
 
-    @staticmethod
-    def _room(bounds: Sequence[Bound]) -> bool:
-        return not bounds or patiently(lambda: limits.room(bounds, PATIENCE, most=1)) > 0
+    def _room(self, bounds: Sequence[Bound]) -> bool:
+        patience = max(0.0, self._patience)
+        return not bounds or patiently(lambda: limits.room(bounds, patience, most=1)) > 0
 
 
 def route_bounds(way: Way) -> list[Bound]:

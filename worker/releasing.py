@@ -17,7 +17,9 @@ logger = logging.getLogger("mailqueue.worker")
 #: Messages of one line at the most.
 _MOST: Final = 500
 #: Seconds for which mail is let go at a time; the poller looks once a second.
-_AHEAD: Final = 2.0
+_AHEAD: Final = 1.1
+#: Seconds for which one poller's helping has to do, whichever looks next.
+_HELPING: Final = 0.9
 
 
 def release_parked() -> None:
@@ -28,10 +30,16 @@ def release_parked() -> None:
         route, _, group = line.partition("@")
         way = found.get(route)
         most = _helping(way, group, settings.MAILQUEUE_BATCH_SIZE) if way else _MOST
+        if most and way and _has_bounds(way) and not routes.turn(line, _HELPING):
+            continue
         released, probe = routes.release(line, most) if most else (0, False)
         if released:
             what = "one mail as a probe" if probe else f"{released} parked mails"
             logger.info("route=%s lets %s go", line, what)
+
+
+def _has_bounds(way: Way) -> bool:
+    return bool(way.limits or way.groups)
 
 
 def _helping(way: Way, group: str, batch: int) -> int:
