@@ -113,8 +113,9 @@ def test_the_hour_of_the_schedule_alone_sends_nothing_early(redis_settings, smtp
 
         def is_back() -> bool:
             found = schedule.find(handle.id)
-            again = found is not None and found.edition > before.edition
-            return again and found.due == pytest.approx(before.due, abs=1)
+            if found is None or found.edition <= before.edition:
+                return False
+            return bool(found.due == pytest.approx(before.due, abs=1))
 
         until(is_back, 20, lambda: running.log)
     assert not smtp.received
