@@ -44,19 +44,23 @@ def stage(
     table = domain_table({"allowed": allowed})
     welcome = [who for who in everyone if table.find(domain_of(who))]
     others = [who for who in everyone if who not in welcome]
-    if not others:
+    # Also those of whom an earlier attempt was the last: it is still the mail that named them.
+    named = [str(who) for field in _FIELDS for who in getattr(message, field)]
+    strangers = [who for who in named if not table.find(domain_of(who))]
+    if not others and not strangers:
         return ()
     _keep_only(message, welcome)
+    count = f"{max(len(others), len(strangers))} of {max(len(everyone), len(named))} recipients"
     if redirect_to:
         if welcome:
-            message.bcc = [*message.bcc, redirect_to]
-            _say(message, "X-Mailqueue-Redirected", f"{len(others)} of {len(everyone)} recipients")
+            message.bcc = [*message.bcc, *([redirect_to] if others else [])]
+            _say(message, "X-Mailqueue-Redirected", count)
         else:
             # Nobody else sees it, so it may tell all of them, blind copies too.
             message.to = [redirect_to]
             _say(message, "X-Mailqueue-Redirected-From", _listed(others))
         return ()
-    _say(message, "X-Mailqueue-Withheld", f"{len(others)} of {len(everyone)} recipients")
+    _say(message, "X-Mailqueue-Withheld", count)
     fault = Fault(Stage.BUILD, 0, "the domain is not in MAILQUEUE_ALLOWED_DOMAINS")
     return tuple((who, fault) for who in others)
 

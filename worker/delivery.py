@@ -55,6 +55,18 @@ class _Taken(NamedTuple):
     #: All that it is for, those from whom it is withheld included.
     recipients: list[str]
     withheld: Withheld
+    #: Those in whose place another one gets it, and who that is (``MAILQUEUE_REDIRECT_ALL_TO``).
+    replaced: Sequence[str] = ()
+    instead: str = ""
+
+    def refused(self, reported: Withheld) -> Withheld:
+        """Who does not get it. Nobody wrote to a substitute: without him, those others miss it."""
+        meant = [
+            (who, fault)
+            for address, fault in reported
+            for who in (self.replaced if self.replaced and address == self.instead else [address])
+        ]
+        return (*meant, *self.withheld)
 
 
 def _as_it_is(message: Any) -> Withheld:
@@ -125,8 +137,9 @@ class Delivery:
         progress = False
         taken: deque[_Taken] = deque()
         for reported in _attempts(self._backend, self._messages(taken)):
-            envelope, recipients, withheld = taken.popleft()
-            attempt = reported._replace(refused=(*reported.refused, *withheld))
+            one = taken.popleft()
+            envelope, recipients = one.envelope, one.recipients
+            attempt = reported._replace(refused=one.refused(reported.refused))
             judgement = self._clerk.judge(envelope, attempt, recipients)
             if judgement.untouched and progress:
                 self._put_in_front(envelope, taken)
@@ -159,6 +172,7 @@ class Delivery:
             envelope = self.waiting[0]
             try:
                 message: Any = unpack_message(envelope)
+                meant = _addresses(message)
                 withheld = self._prepare(message)
                 check_message(message)
                 recipients = _addresses(message)
@@ -168,13 +182,18 @@ class Delivery:
                 self._settle_unsent(envelope, Attempt(None, fault=_unbuilt(error)), [])
                 continue
             everyone = [*recipients, *(who for who, _ in withheld)]
+            # Where nobody is withheld, whoever is missing is replaced, by the last one.
+            replaced = [] if withheld else [who for who in meant if who not in recipients]
+            if replaced:
+                everyone = meant
             if withheld and not recipients:
                 self._settle_unsent(envelope, Attempt(None, refused=withheld), everyone)
                 continue
             self.waiting.popleft()
             if self._clerk.admit(envelope, recipients) and self._clerk.begin(envelope):
                 count += 1
-                taken.append(_Taken(envelope, everyone, withheld))
+                instead = recipients[-1] if replaced else ""
+                taken.append(_Taken(envelope, everyone, withheld, replaced, instead))
                 yield message
 
     def _settle_unsent(
