@@ -27,6 +27,8 @@ from worker.judging import Judgement
 
 #: New connections in a row that break at their first message, before the batch is left for later.
 _LOSSES: Final = 2
+#: Not logged in, or not any more (RFC 4954, section 6).
+_LOGIN_NEEDED: Final = frozenset({530, 535})
 
 
 class Clerk(Protocol):
@@ -140,6 +142,8 @@ class Delivery:
             one = taken.popleft()
             envelope, recipients = one.envelope, one.recipients
             attempt = reported._replace(refused=one.refused(reported.refused))
+            if progress:
+                attempt = _of_the_session(attempt)
             judgement = self._clerk.judge(envelope, attempt, recipients)
             if judgement.untouched and progress:
                 self._put_in_front(envelope, taken)
@@ -222,6 +226,17 @@ def _attempts(backend: Any, messages: Iterator[Any]) -> Iterator[Attempt]:
             yield attempt_of(message, error)
         else:
             yield attempt_of_count(message, count, backend)
+
+
+def _of_the_session(attempt: Attempt) -> Attempt:
+    """Of a session that has served: when its login ends, as with a token's time, so does it.
+
+    Whether the account is let in no more, a new connection will tell.
+    """
+    fault = attempt.fault
+    if fault is None or not fault.lost or fault.code not in _LOGIN_NEEDED:
+        return attempt
+    return attempt._replace(fault=fault._replace(code=0))
 
 
 def _unbuilt(error: Exception) -> Fault:
