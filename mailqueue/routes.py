@@ -19,7 +19,6 @@ ever paused or had mail in their line), ``lines`` (of groups, that were ever use
 ``released:LINE`` (there for a moment after mail of a limited line was let go).
 """
 
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from mailqueue.scripts import run_script
@@ -42,6 +41,8 @@ class Paused(NamedTuple):
     since: float
     #: When it is tried again; None: when a person says so.
     until: float | None
+    #: The mail that tries it now.
+    probe: str = ""
 
 
 def pause(
@@ -79,6 +80,11 @@ def worked(route: str, id_: str) -> bool:
     return bool(run_script("worked", [key(*name) for name in names], [id_]))
 
 
+def take_probe(route: str, id_: str) -> bool:
+    """Let a mail try a route that was paused for long enough; False where it may not."""
+    return bool(run_script("take_probe", [key("route", route)], [id_]))
+
+
 def is_probe(route: str, id_: str) -> bool:
     """True for the mail that was let through a pause to try the route."""
     found: Any = get_state().hget(key("route", route), "probe")
@@ -101,6 +107,15 @@ def release(line: str, messages: int) -> tuple[int, bool]:
     names = key("route", route_of(line)), key("parked", line), key("schedule")
     released, probe = run_script("release", names, [messages])
     return int(released), bool(probe)
+
+
+def let_go(line: str, messages: int) -> int:
+    """Let parked mail go, whatever its line's own route says: another one is open, or to be tried.
+
+    Returns how many.
+    """
+    names = key("no-pause"), key("parked", line), key("schedule")
+    return int(run_script("release", names, [messages])[0])
 
 
 def route_of(line: str) -> str:
@@ -144,6 +159,7 @@ def paused(route: str) -> Paused | None:
         found[b"reason"].decode(),
         float(found[b"since"]),
         None if until is None else float(until),
+        found.get(b"probe", b"").decode(),
     )
 
 
@@ -156,16 +172,3 @@ def parked(route: str) -> int:
     if route not in known():
         pipe.zcard(key("parked", route))
     return sum(pipe.execute())
-
-
-def first_open(candidates: Sequence[str]) -> str:
-    """The first of these routes that is not paused; else that which opens first."""
-    if len(candidates) == 1:
-        return candidates[0]
-    pauses = [(paused(route), route) for route in candidates]
-    for pause_, route in pauses:
-        if pause_ is None:
-            return route
-    forever = float("inf")
-    ends = [(p.until if p and p.until is not None else forever, route) for p, route in pauses]
-    return min(ends, key=lambda end: end[0])[1]

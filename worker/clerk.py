@@ -57,6 +57,7 @@ class Clerk:
         run: Its name (``runs.new_run``).
         way: The way out.
         elsewhere: There is another way, so nothing waits for this one to open.
+        line: Where mail waits while no way is open; empty: in this way's own line.
         now: Seconds since the epoch.
         draw: Random numbers in [0, 1).
     """
@@ -67,6 +68,7 @@ class Clerk:
         way: Way,
         *,
         elsewhere: bool = False,
+        line: str = "",
         now: Callable[[], float] = time.time,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -79,6 +81,7 @@ class Clerk:
         self._run = run
         self._route = way.name
         self._elsewhere = elsewhere
+        self._line = line
         #: Asks the limits.
         self.pacer = Pacer(way)
         self._now = now
@@ -112,6 +115,8 @@ class Clerk:
         self._keep_what_failed(envelope, judgement)
         if judgement.pause is not None:
             self._pause(judgement, envelope.id)
+            if self._line:
+                patiently(lambda: routes.open_line(self._line))
         waits = judgement.status is Status.DEFERRED
         parked = judgement.pause is not None and not self._elsewhere
         # By another way at once, where there is one.
@@ -136,6 +141,7 @@ class Clerk:
                 document=after.encode() if waits else "",
                 delay=worth(envelope) if parked else delay,
                 parked=parked,
+                line=self._line,
             ),
             following,
         )
@@ -163,6 +169,8 @@ class Clerk:
     def park(self, envelope: Envelope, why: str, line: str = "") -> None:
         """Put a claimed message into a line, by default its own; it costs no attempt."""
         line = line or self.pacer.line(_addresses(envelope))
+        if line == self._line:
+            patiently(lambda: routes.open_line(line))
         self._put_back(envelope, why, delay=worth(envelope), parked=True, line=line)
 
     def _put_back(self, envelope: Envelope, why: str, **place: Any) -> None:

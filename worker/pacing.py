@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mailqueue import limits, routes
+from mailqueue.bounds import group_bounds, route_bounds
 from mailqueue.domains import domain_of
 from mailqueue.limits import Bound, Taken
 from mailqueue.routing import Group, Way
@@ -104,16 +105,6 @@ class Pacer:
     def _room(self, bounds: Sequence[Bound]) -> bool:
         patience = max(0.0, self._patience)
         return not bounds or patiently(lambda: limits.room(bounds, patience, most=1)) > 0
-
-
-def route_bounds(way: Way) -> list[Bound]:
-    """The limits of a route."""
-    return [Bound(way.name, limit) for limit in way.limits]
-
-
-def group_bounds(way: Way, group: Group) -> list[Bound]:
-    """The limits of a group of recipient domains on a route."""
-    return [Bound(f"{way.name}@{group.name}", limit) for limit in group.limits]
 
 
 def groups_of(way: Way, recipients: Sequence[str]) -> list[Group]:

@@ -5,12 +5,17 @@ sent until the next look, and a little more, so that no worker waits for the pol
 """
 
 import logging
+import random
+import time
+from collections.abc import Sequence
 from typing import Final
 
 from mailqueue import leases, limits, routes
+from mailqueue.bounds import group_bounds, route_bounds
+from mailqueue.choosing import candidates
 from mailqueue.conf import get_settings
 from mailqueue.routing import Way, ways
-from worker.pacing import group_bounds, route_bounds
+from mailqueue.settings import Settings
 
 logger = logging.getLogger("mailqueue.worker")
 
@@ -28,14 +33,34 @@ def release_parked() -> None:
     found = ways(settings)
     for line in routes.lines():
         route, _, group = line.partition("@")
-        way = found.get(route)
-        most = _helping(way, group, settings.MAILQUEUE_BATCH_SIZE) if way else _MOST
-        if most and way and _has_bounds(way) and not routes.turn(line, _HELPING):
-            continue
-        released, probe = routes.release(line, most) if most else (0, False)
+        names = candidates(route, settings, random.random) if route in found else []
+        if len(names) > 1:
+            released, probe = _release_by_any(line, [found[name] for name in names], settings)
+        else:
+            way = found.get(route)
+            most = _helping(way, group, settings.MAILQUEUE_BATCH_SIZE) if way else _MOST
+            if most and way and _has_bounds(way) and not routes.turn(line, _HELPING):
+                continue
+            released, probe = routes.release(line, most) if most else (0, False)
         if released:
             what = "one mail as a probe" if probe else f"{released} parked mails"
             logger.info("route=%s lets %s go", line, what)
+
+
+def _release_by_any(line: str, candidates_: Sequence[Way], settings: Settings) -> tuple[int, bool]:
+    """Let mail go that may take several ways: by those that are open, or to try one that is not.
+
+    Which one it takes, and whether it is a probe, is seen when a worker has it.
+    """
+    _, _, group = line.partition("@")
+    pauses = [(way, routes.paused(way.name)) for way in candidates_]
+    batch = settings.MAILQUEUE_BATCH_SIZE
+    most = max((_helping(way, group, batch) for way, pause in pauses if pause is None), default=0)
+    now = time.time()
+    is_probe = not most and any(p and p.until is not None and p.until <= now for _, p in pauses)
+    if not (most or is_probe) or not routes.turn(line, _HELPING):
+        return 0, False
+    return routes.let_go(line, most or 1), is_probe
 
 
 def _has_bounds(way: Way) -> bool:
@@ -48,6 +73,7 @@ def _helping(way: Way, group: str, batch: int) -> int:
         bounds += group_bounds(way, way.groups[group])
     most = limits.room(bounds, _AHEAD, most=_MOST)
     if way.concurrency is not None:
-        # Two batches for each connection that is free: one to send, one to go on with.
-        most = min(most, 2 * batch * leases.free(way.name, way.concurrency))
+        # A batch for each connection that is free, and some for those that soon will be.
+        soon = (way.concurrency + 1) // 2
+        most = min(most, batch * (leases.free(way.name, way.concurrency) + soon))
     return most

@@ -23,7 +23,6 @@ from mailqueue.envelope import Envelope
 from mailqueue.ledger import DEATHS, Verdict, Wanted
 from mailqueue.outcomes import Fault, Status
 from mailqueue.privacy import without_addresses
-from mailqueue.routing import Way
 from mailqueue.runs import new_run
 from mailqueue.sending import get_connection
 from mailqueue.staging import stage
@@ -33,7 +32,7 @@ from worker.delivery import Delivery
 from worker.patience import patiently
 from worker.policy import Case, Rules
 from worker.policy_hook import decider
-from worker.ways import way_for
+from worker.ways import Taken, ways_for
 
 logger = logging.getLogger("mailqueue.worker")
 
@@ -44,6 +43,8 @@ _BUDGET: Final = 120.0
 _FAILURES_TO_PAUSE: Final = 3
 #: Seconds of the first such pause, and of the longest.
 _AWAY: Final = (5.0, 60.0)
+#: Seconds that a batch waits for one of its route's connections.
+_CONNECTION_PATIENCE: Final = 0.5
 #: Seconds until mail of a paused route is tried by another one.
 _ELSEWHERE_DELAY: Final = 0.5
 #: Seconds until mail for a route that is not configured here is looked at again.
@@ -68,11 +69,12 @@ def run_batch(envelopes: Iterable[Envelope]) -> Report:
     unique = {e.id: e for e in sorted(envelopes, key=lambda e: e.edition)}
     by_route = sorted(unique.values(), key=lambda e: e.route)
     for route, batch in groupby(by_route, key=lambda e: e.route):
-        taken = way_for(route)
+        by_id = {e.id: e for e in batch}
+        taken = ways_for(route, list(by_id))
         if taken is None:
-            _keep_for_later(route, list(batch), report)
-        else:
-            _Run(taken.way, list(batch), elsewhere=taken.elsewhere).go(report)
+            _keep_for_later(route, list(by_id.values()), report)
+        for each in taken or ():
+            _Run(each, [by_id[id_] for id_ in each.ids]).go(report)
     return report
 
 
@@ -93,13 +95,15 @@ def _keep_for_later(route: str, envelopes: list[Envelope], report: Report) -> No
 class _Run:
     """The messages of a batch that take one way."""
 
-    def __init__(self, way: Way, envelopes: list[Envelope], *, elsewhere: bool) -> None:
+    def __init__(self, taken: Taken, envelopes: list[Envelope]) -> None:
+        way = taken.way
         self._way = way
         self._route = way.name
-        self._elsewhere = elsewhere
+        self._elsewhere = taken.elsewhere
+        self._line = taken.line
         self._envelopes = envelopes
         self._name = new_run(len(envelopes))
-        self._clerk = Clerk(self._name, way, elsewhere=elsewhere)
+        self._clerk = Clerk(self._name, way, elsewhere=taken.elsewhere, line=taken.line)
         self._delivery: Delivery | None = None
 
     def go(self, report: Report) -> None:
@@ -162,9 +166,11 @@ class _Run:
     def _put_off(
         self, envelope: Envelope, why: str, *, delay: float = 0.0, parked: bool = False
     ) -> None:
+        if parked and self._line:
+            patiently(lambda: routes.open_line(self._line))
         patiently(
             lambda: ledger.put_off(
-                self._route, envelope.id, envelope.edition, envelope.encode(),
+                self._line or self._route, envelope.id, envelope.edition, envelope.encode(),
                 delay=delay, parked=parked, detail=why,
             )
         )  # fmt: skip
@@ -181,8 +187,7 @@ class _Run:
         if most is None:
             self._send(envelopes)
             return
-        seconds = ledger.lease_seconds()
-        if not patiently(lambda: leases.acquire(self._route, self._name, most, seconds)):
+        if not self._connection(most):
             self._park(envelopes, f"all {most} connections of {self._route} are taken")
             return
         try:
@@ -191,6 +196,17 @@ class _Run:
         finally:
             with contextlib.suppress(RedisError):  # its lease ends by itself
                 leases.release(self._route, self._name)
+
+    def _connection(self, most: int) -> bool:
+        """Get one of the route's connections, waiting for a moment: most are held for no longer."""
+        until = time.monotonic() + _CONNECTION_PATIENCE
+        while True:
+            seconds = ledger.lease_seconds()
+            if patiently(lambda: leases.acquire(self._route, self._name, most, seconds)):
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.05)
 
     def _send(self, envelopes: Sequence[Envelope]) -> None:
         settings = get_settings()
@@ -250,7 +266,7 @@ class _Run:
             elif self._elsewhere:
                 self._clerk.wait(envelope, str(fault), delay=_ELSEWHERE_DELAY)
             else:
-                self._clerk.park(envelope, str(fault))
+                self._clerk.park(envelope, str(fault), self._line)
 
     def _pause(
         self, kind: str, shown: str, seconds: tuple[float, float], id_: str, *, probe: bool
