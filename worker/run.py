@@ -200,8 +200,8 @@ class _Run:
     def _connection(self, most: int) -> bool:
         """Get one of the route's connections, waiting for a moment: most are held for no longer."""
         until = time.monotonic() + _CONNECTION_PATIENCE
+        seconds = ledger.lease_seconds()
         while True:
-            seconds = ledger.lease_seconds()
             if patiently(lambda: leases.acquire(self._route, self._name, most, seconds)):
                 return True
             if time.monotonic() > until:
