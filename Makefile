@@ -16,7 +16,7 @@ demo: $(USE) ## See 205 mails go through Redis and a worker to an SMTP server, a
 	@$(BIN)/mailqueue demo
 
 test: $(DEV) ## Run all tests
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n 3 --dist worksteal
 
 check: $(DEV) ## Lint, format, types, import layers and unit tests
 	$(BIN)/ruff check
