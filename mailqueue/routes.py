@@ -114,7 +114,7 @@ def let_go(line: str, messages: int) -> int:
 
     Returns how many.
     """
-    names = key("no-pause"), key("parked", line), key("schedule")
+    names = key("route", ""), key("parked", line), key("schedule")  # no route has no name
     return int(run_script("release", names, [messages])[0])
 
 
