@@ -57,10 +57,16 @@ _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Failed).decode
 
 
-def keep_message(envelope: Envelope, reason: Reason, detail: str) -> None:
-    """Keep a mail that will not be tried again, for the recipients that its envelope names."""
+def keep_message(
+    envelope: Envelope, reason: Reason, detail: str, last_try: Try | None = None
+) -> None:
+    """Keep a mail that will not be tried again, for the recipients that its envelope names.
+
+    ``last_try`` is the attempt that it came of, where that said more than ``detail``.
+    """
     now = time.time()
-    tried = msgspec.structs.replace(envelope, tries=(*envelope.tries, Try(now, detail)))
+    tries = (*envelope.tries, last_try or Try(now, detail))
+    tried = msgspec.structs.replace(envelope, tries=tries)
     before = find(envelope.id)
     merged = _merged(before, tried) if before else tried
     if before and merged is not tried and detail != before.detail:

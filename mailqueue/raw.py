@@ -1,12 +1,15 @@
 """A message that travels as finished MIME bytes."""
 
 import email
+import re
 from email.message import Message
 from email.policy import Policy
-from typing import Any
+from typing import Any, Final
 
 from mailqueue.headers import check_header_name, check_header_value
 from mailqueue.message import EmailMessage
+
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
 
 class RawMIME(Message):
@@ -14,10 +17,20 @@ class RawMIME(Message):
 
     _raw: bytes = b""
 
-    def as_bytes(self, unixfrom: bool = False, policy: "Policy[Any] | None" = None) -> bytes:
-        """Return the bytes as they came: building them again could change a signature."""
-        del unixfrom, policy
-        return self._raw
+    def as_bytes(
+        self,
+        unixfrom: bool = False,
+        policy: "Policy[Any] | None" = None,
+        linesep: str = "\n",
+    ) -> bytes:
+        """Return the bytes as they came: building them again could change a signature.
+
+        Line ends alone are as the caller wants them; Django 5 says so by ``linesep``, Django 6 by a
+        policy.
+        """
+        del unixfrom
+        wanted = policy.linesep if policy else linesep
+        return self._raw if wanted == "\n" else _LINE_END.sub(wanted.encode("ascii"), self._raw)
 
 
 class RawMessage(EmailMessage):

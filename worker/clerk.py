@@ -11,6 +11,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -112,7 +113,8 @@ class Clerk:
 
     def settle(self, envelope: Envelope, judgement: Judgement, following: str = "") -> None:
         """Keep, record and tell what became of a message; begin the ``following`` one."""
-        self._keep_what_failed(envelope, judgement)
+        tried = Try(self._now(), judgement.detail)
+        self._keep_what_failed(envelope, judgement, tried)
         if judgement.pause is not None:
             self._pause(judgement, envelope.id)
             if self._line:
@@ -123,7 +125,7 @@ class Clerk:
         delay = 0.0 if judgement.pause is not None else judgement.delay
         if not judgement.untouched:
             self.pacer.sent(envelope.id)
-        after = self._after(envelope, judgement) if waits else envelope
+        after = self._after(envelope, judgement, tried) if waits else envelope
         attempts = envelope.attempts + judgement.counts
         self._record(
             Settlement(
@@ -199,7 +201,7 @@ class Clerk:
         fault = Fault(Stage.BUILD, 0, why)
         self.settle(envelope, Judgement(status, groups=(Group(status, (), fault),)))
 
-    def _keep_what_failed(self, envelope: Envelope, judgement: Judgement) -> None:
+    def _keep_what_failed(self, envelope: Envelope, judgement: Judgement, tried: Try) -> None:
         for status, usual in _REASONS.items():
             groups = [group for group in judgement.groups if group.status is status]
             if not groups:
@@ -214,24 +216,22 @@ class Clerk:
             # By its sender's wish, not by ours.
             asked = status is Status.EXPIRED and not judgement.counts
             reason: failed.Reason = "expired" if asked else usual
-            patiently(lambda e=lost, r=reason, d=detail: failed.keep_message(e, r, d))  # type: ignore[misc]
+            patiently(partial(failed.keep_message, lost, reason, detail, tried))
 
-    def _after(self, envelope: Envelope, judgement: Judgement) -> Envelope:
+    def _after(self, envelope: Envelope, judgement: Judgement, tried: Try) -> Envelope:
         """The envelope for its next attempt: for those who were deferred, and no one else."""
-        now = self._now()
         deferred = [g for g in judgement.groups if g.status is Status.DEFERRED]
         who = tuple(address for group in deferred for address in group.recipients)
-        detail = "; ".join(dict.fromkeys(str(group.fault) for group in deferred))
         changes: dict[str, Any] = {
             "edition": envelope.edition + 1,
             "recipients": who or envelope.recipients,
-            "tries": (*envelope.tries, Try(now, detail))[-_TRIES_KEPT:],
+            "tries": (*envelope.tries, tried)[-_TRIES_KEPT:],
         }
         if judgement.untouched:
             changes["detours"] = envelope.detours + 1
         if judgement.counts:
             changes["attempts"] = envelope.attempts + 1
-            changes["first_attempt_at"] = envelope.first_attempt_at or now
+            changes["first_attempt_at"] = envelope.first_attempt_at or tried.at
         return msgspec.structs.replace(envelope, **changes)
 
     def _pause(self, judgement: Judgement, id_: str) -> None:

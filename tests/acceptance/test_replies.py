@@ -5,6 +5,7 @@ which has two recipients; at RCPT only the first of them gets it, so whoever is 
 not, is seen. Replies about the account get a route of their own each: a pause holds up no other.
 """
 
+import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -149,6 +150,11 @@ def settings_for(
     return settings
 
 
+def a_route_each(cases: Iterable[Case]) -> str:
+    """A route for each case, all of them to the one server of the settings."""
+    return json.dumps({case.name: {} for case in cases})
+
+
 def send_on_its_own_route(case: Case) -> Sent:
     """One task, one mail, one route."""
     envelope = msgspec.structs.replace(pack_message(case.message), route=case.name)
@@ -260,8 +266,8 @@ def _not_sent(one: Sent, got: list[int]) -> object:
 
 def test_each_reply_to_a_mail_does_what_it_must_and_nothing_else(redis_settings, tmp_path):
     with ScriptedServer() as server:
-        settings = settings_for(redis_settings, server)
         rows = cases(SENDER, RCPT, DATA, CONTENT)
+        settings = settings_for(redis_settings, server, MAILQUEUE_ROUTES=a_route_each(rows))
         server.plays = {case.name: [case.play] for case in rows}
         # Before each a mail without trouble, so that the connection has been good for something.
         plain = [case for case in rows if not case.pauses]
@@ -299,7 +305,8 @@ def test_each_greeting_and_each_answer_to_a_login_does_what_it_must(redis_settin
     rows = cases(CONNECT, LOGIN)
     with ScriptedServer(password="right") as server:
         login = {"EMAIL_HOST_USER": "app", "EMAIL_HOST_PASSWORD": "right"}
-        settings = settings_for(redis_settings, server, **login)
+        ways = a_route_each(rows)
+        settings = settings_for(redis_settings, server, MAILQUEUE_ROUTES=ways, **login)
         # Those who are turned away at the door first: the others have to get in to be asked.
         rows.sort(key=lambda case: case.stage is LOGIN)
         server.greetings.extend(case.reply for case in rows if case.stage is CONNECT)

@@ -352,11 +352,6 @@ def kept(staged: Staged) -> None:
             assert [address for address in case.inside if address in who] == []
 
 
-@pytest.mark.xfail(
-    reason="mailqueue.raw.RawMIME.as_bytes() takes no linesep=, which Django 5.2 gives it, and"
-    " leaves bare line feeds for Django 6: the mail bounces, its recipients untold",
-    strict=True,
-)
 @pytest.mark.parametrize("staged", [FINISHED], indirect=True)
 def test_finished_messages_go_nowhere_else_over_django_s_backend_either(staged: Staged):
     (case,) = staged.cases.values()
