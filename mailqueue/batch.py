@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from mailqueue.envelope import Priority
-from mailqueue.route import DEFAULT
+from mailqueue.routing.route import DEFAULT
 
 #: A task's repr in logs and Flower names this many ids; the rest is counted.
 _IDS_SHOWN: Final = 10

@@ -1,7 +1,7 @@
 """What counts together: the names under which the limits of a route are kept (``limits.py``)."""
 
 from mailqueue.limits import Bound
-from mailqueue.routing import Group, Way
+from mailqueue.routing.ways import Group, Way
 
 
 def route_bounds(way: Way) -> list[Bound]:

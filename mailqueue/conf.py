@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from mailqueue.errors import ConfigurationError
-from mailqueue.route_reading import read_routes
+from mailqueue.routing.reading import read_routes
 from mailqueue.settings import NAMES, Settings
 
 _JSON_IN_ENVIRONMENT: Final = frozenset({"ADMINS", "MANAGERS"})

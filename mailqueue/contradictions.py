@@ -6,9 +6,9 @@ Nothing is changed. What routes name is imported, to see whether it can be.
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from mailqueue.choosing import load_router
 from mailqueue.errors import ConfigurationError
-from mailqueue.route_checks import problems
+from mailqueue.routing.checks import problems
+from mailqueue.routing.choosing import load_router
 from mailqueue.settings import Settings
 from mailqueue.urls import AMQP_SCHEMES, EMBEDDED, scheme
 

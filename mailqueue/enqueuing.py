@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from mailqueue import events
 from mailqueue.batch import Encoded, cut
-from mailqueue.choosing import route_for
 from mailqueue.conf import get_settings
 from mailqueue.conversion import from_standard, is_message
 from mailqueue.envelope import Priority
@@ -17,7 +16,8 @@ from mailqueue.handles import Handle
 from mailqueue.intake import check_message
 from mailqueue.options import Moment, OnUnknown, Options, Span, Until, read_options
 from mailqueue.packing import pack_message
-from mailqueue.route_checks import check_routes
+from mailqueue.routing.checks import check_routes
+from mailqueue.routing.choosing import route_for
 
 Batches = Sequence[Sequence[Encoded]]
 

@@ -32,7 +32,7 @@ class Handle(NamedTuple):
         if _statuses is not None:
             return _statuses.get(self.id, Status.QUEUED)
         # redis-py is imported where somebody asks; enqueuing needs the broker alone.
-        from mailqueue.standing import standing_of  # noqa: PLC0415
+        from mailqueue.desk.standing import standing_of  # noqa: PLC0415
 
         with _answering():
             standing = standing_of(self.id)

@@ -10,9 +10,9 @@ import hashlib
 import time
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from mailqueue.choosing import check_asked
 from mailqueue.conf import get_settings
 from mailqueue.envelope import Priority
+from mailqueue.routing.choosing import check_asked
 
 #: A span from now: seconds, or a ``timedelta``.
 Span = float | dt.timedelta

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from mailqueue.route import Route
+from mailqueue.routing.route import Route
 
 Seconds = Annotated[float, Meta(gt=0, le=31_536_000)]  # a year; sockets take no infinity
 Count = Annotated[int, Meta(ge=1)]

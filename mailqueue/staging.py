@@ -16,10 +16,10 @@ changed is said in the headers ``X-Mailqueue-…``.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from mailqueue.domain_patterns import domain_table
 from mailqueue.domains import domain_of
 from mailqueue.outcomes import Fault, Stage
 from mailqueue.raw import RawMessage
+from mailqueue.routing.domain_patterns import domain_table
 
 _FIELDS: Final = ("to", "cc", "bcc")
 #: A header's length that every server takes; more originals are counted.

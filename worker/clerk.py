@@ -22,7 +22,7 @@ from mailqueue.envelope import Envelope, Try
 from mailqueue.ledger import Settlement
 from mailqueue.outcomes import Attempt, Fault, Stage, Status
 from mailqueue.privacy import without_addresses
-from mailqueue.routing import Way
+from mailqueue.routing.ways import Way
 from worker.judging import Group, Judgement, judge
 from worker.pacing import Pacer
 from worker.patience import patiently

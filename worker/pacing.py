@@ -15,7 +15,7 @@ from mailqueue import limits, routes
 from mailqueue.bounds import group_bounds, route_bounds
 from mailqueue.domains import domain_of
 from mailqueue.limits import Bound, Taken
-from mailqueue.routing import Group, Way
+from mailqueue.routing.ways import Group, Way
 from worker.patience import patiently
 
 #: Seconds that a worker sleeps in a run at the most: the poller brings more each second.

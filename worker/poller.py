@@ -22,7 +22,7 @@ from mailqueue.conf import get_settings
 from mailqueue.envelope import Priority
 from mailqueue.errors import EnqueueError
 from mailqueue.publisher import get_publisher
-from mailqueue.route import DEFAULT
+from mailqueue.routing.route import DEFAULT
 from worker.releasing import release_parked
 
 logger = logging.getLogger("mailqueue.worker")

@@ -12,9 +12,9 @@ from typing import Final
 
 from mailqueue import leases, limits, routes
 from mailqueue.bounds import group_bounds, route_bounds
-from mailqueue.choosing import candidates
 from mailqueue.conf import get_settings
-from mailqueue.routing import Way, ways
+from mailqueue.routing.choosing import candidates
+from mailqueue.routing.ways import Way, ways
 from mailqueue.settings import Settings
 
 logger = logging.getLogger("mailqueue.worker")

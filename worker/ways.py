@@ -10,10 +10,10 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from mailqueue import routes
-from mailqueue.choosing import candidates
 from mailqueue.conf import get_settings
 from mailqueue.routes import Paused
-from mailqueue.routing import Way, ways
+from mailqueue.routing.choosing import candidates
+from mailqueue.routing.ways import Way, ways
 from worker.patience import patiently
 
 _NEVER: Final = float("inf")

@@ -104,8 +104,8 @@ def _routes() -> Iterator[Finding]:
     from redis.exceptions import RedisError  # noqa: PLC0415 - as above
 
     from mailqueue.cli import words  # noqa: PLC0415
+    from mailqueue.desk.route_state import every_route, state_of  # noqa: PLC0415
     from mailqueue.limits import QUOTA_FROM  # noqa: PLC0415
-    from mailqueue.route_state import every_route, state_of  # noqa: PLC0415
 
     with suppress(MailQueueError, OSError, ValueError, RedisError):
         for name in every_route():
@@ -142,7 +142,7 @@ def _deliveries(settings: Settings) -> Iterator[Finding]:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - as above
 
     from mailqueue.cli.probing import probe  # noqa: PLC0415
-    from mailqueue.routing import ways  # noqa: PLC0415
+    from mailqueue.routing.ways import ways  # noqa: PLC0415
 
     try:
         found = [way for way in ways(settings).values() if not way.choose]

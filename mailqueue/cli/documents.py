@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from mailqueue.desk.recipients import domains, left
 from mailqueue.failed import Failed
 from mailqueue.privacy import without_addresses
-from mailqueue.recipients import domains, left
 from mailqueue.routes import Paused
 
 

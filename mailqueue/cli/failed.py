@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from mailqueue import failed, recipients
+from mailqueue import failed
 from mailqueue.cli import documents, showing, words
 from mailqueue.cli.selecting import chosen, filter_options, selected, take_filters
 from mailqueue.cli.tables import as_id, confirm, json_option, plain, show, show_json, table
+from mailqueue.desk import recipients
+from mailqueue.desk.retrying import Retried, retry
 from mailqueue.envelope import Envelope
 from mailqueue.progress import progress_bar, track
-from mailqueue.retrying import Retried, retry
 
 #: Entries that are discarded in one step.
 _CHUNK = 500

@@ -12,7 +12,6 @@ from typing import Any
 
 import click
 
-from mailqueue.choosing import check_asked
 from mailqueue.conf import get_settings
 from mailqueue.enqueuing import enqueue
 from mailqueue.envelope import Priority
@@ -20,6 +19,7 @@ from mailqueue.errors import ConfigurationError, EnqueueError
 from mailqueue.intake import check_message
 from mailqueue.message import EmailMultiAlternatives
 from mailqueue.progress import progress_bar, track
+from mailqueue.routing.choosing import check_asked
 
 _CHUNK = 500
 _ERRORS_SHOWN = 10

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from mailqueue import leases
 from mailqueue.cli.findings import Finding
 from mailqueue.errors import MailQueueError
-from mailqueue.route import DEFAULT
-from mailqueue.route_arguments import DJANGOS, OURS
-from mailqueue.routing import Way
+from mailqueue.routing.arguments import DJANGOS, OURS
+from mailqueue.routing.route import DEFAULT
+from mailqueue.routing.ways import Way
 from mailqueue.sending import get_connection
 from mailqueue.settings import DEFAULTS, Settings
 

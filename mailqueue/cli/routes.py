@@ -11,8 +11,8 @@ from mailqueue import routes
 from mailqueue.cli import documents, words
 from mailqueue.cli.tables import json_option, plain, show, show_json, table
 from mailqueue.conf import get_settings
-from mailqueue.route_state import LineState, RouteState, configured, every_route, state_of
-from mailqueue.routing import Way, ways
+from mailqueue.desk.route_state import LineState, RouteState, configured, every_route, state_of
+from mailqueue.routing.ways import Way, ways
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 

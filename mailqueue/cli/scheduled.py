@@ -7,17 +7,18 @@ from typing import Any
 
 import click
 
-from mailqueue import ledger, routes, schedule, waiting
+from mailqueue import ledger, routes, schedule
 from mailqueue.cli import words
 from mailqueue.cli.tables import as_id, confirm, json_option, plain, show, show_json, table
+from mailqueue.desk import waiting
+from mailqueue.desk.recipients import domains
+from mailqueue.desk.route_state import every_line
+from mailqueue.desk.standing import line_of
 from mailqueue.envelope import Envelope
 from mailqueue.errors import DecodeError
 from mailqueue.outcomes import Status
 from mailqueue.progress import progress_bar, track
-from mailqueue.recipients import domains
-from mailqueue.route_state import every_line
 from mailqueue.schedule import Waiting
-from mailqueue.standing import line_of
 
 
 @click.group("scheduled")

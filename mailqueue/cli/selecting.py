@@ -10,9 +10,9 @@ from mailqueue import failed
 from mailqueue.addresses import to_ascii_domain
 from mailqueue.cli.tables import as_id
 from mailqueue.cli.words import Age
+from mailqueue.desk.recipients import domains
 from mailqueue.failed import Failed, Reason
 from mailqueue.progress import progress_bar
-from mailqueue.recipients import domains
 
 
 class Filters(NamedTuple):

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from mailqueue.cli import documents, words
 from mailqueue.cli.tables import facts, plain, table
+from mailqueue.desk.recipients import left
 from mailqueue.envelope import Envelope
 from mailqueue.errors import DecodeError
 from mailqueue.failed import Failed
-from mailqueue.recipients import left
 from mailqueue.unpacking import unpack_message
 from mailqueue.wire import serialise
 

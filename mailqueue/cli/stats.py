@@ -9,9 +9,9 @@ from rich.table import Table
 
 from mailqueue.cli import documents, words
 from mailqueue.cli.tables import facts, json_option, plain, show, show_json, table
+from mailqueue.desk.overview import Overview, overview
+from mailqueue.desk.queue_length import QueueLength
 from mailqueue.outcomes import Status
-from mailqueue.overview import Overview, overview
-from mailqueue.queue_length import QueueLength
 
 #: What is counted of each route, in the order of its columns.
 _COUNTED = (Status.SENT, Status.BOUNCED, Status.EXPIRED, Status.UNKNOWN, Status.DEFERRED)

@@ -9,11 +9,11 @@ from mailqueue import routes
 from mailqueue.cli import documents, words
 from mailqueue.cli.tables import as_id, facts, json_option, show, show_json
 from mailqueue.conf import get_settings
+from mailqueue.desk.recipients import left
+from mailqueue.desk.route_state import state_of
+from mailqueue.desk.standing import Standing, standing_of
 from mailqueue.outcomes import Status
 from mailqueue.privacy import without_addresses
-from mailqueue.recipients import left
-from mailqueue.route_state import state_of
-from mailqueue.standing import Standing, standing_of
 
 _MEANS: Final = {
     Status.QUEUED: "at the broker, or about to be",

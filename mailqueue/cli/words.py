@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from mailqueue.desk.route_state import LineState, RouteState
 from mailqueue.durations import parse_duration
-from mailqueue.route_state import LineState, RouteState
 from mailqueue.routes import MANUAL, Paused
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from mailqueue.backends.base import BaseEmailBackend
 from mailqueue.conf import get_settings
-from mailqueue.route import OAuth
+from mailqueue.routing.route import OAuth
 from mailqueue.utils import DNS_NAME
 
 #: Seconds for a server to close a connection to which it has said goodbye.

@@ -22,7 +22,7 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 import msgspec
 
 from mailqueue.errors import MailQueueError
-from mailqueue.route import OAuth
+from mailqueue.routing.route import OAuth
 from mailqueue.smtp.oauth_options import is_loopback
 from mailqueue.smtp.token import Token
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from mailqueue.errors import ConfigurationError
-from mailqueue.route import OAuth
+from mailqueue.routing.route import OAuth
 
 
 def checked(given: OAuth | dict[str, Any], *, username: str, host: str, encrypted: bool) -> OAuth:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from mailqueue.route import OAuth
+from mailqueue.routing.route import OAuth
 from mailqueue.smtp.oauth import TIMEOUT, TokenUnavailableError, fetch
 from mailqueue.smtp.token import Token, origin_of
 from mailqueue.smtp.token_file import BusyError, TokenFile

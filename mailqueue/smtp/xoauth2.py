@@ -15,7 +15,7 @@ import smtplib
 from collections.abc import Callable
 from typing import Final
 
-from mailqueue.route import OAuth
+from mailqueue.routing.route import OAuth
 from mailqueue.smtp.token_cache import tokens_for
 
 _YES: Final = 235

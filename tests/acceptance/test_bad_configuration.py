@@ -15,7 +15,7 @@ import pytest
 from support.processes import environment, until, worker
 
 from mailqueue import ConfigurationError, EmailMessage, conf, enqueue
-from mailqueue.queue_length import queue_length
+from mailqueue.desk.queue_length import queue_length
 
 SECRET: Final = "geheim-5f1c"
 LOGIN: Final = {"username": "app", "password": SECRET}

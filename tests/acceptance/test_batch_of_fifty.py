@@ -7,10 +7,10 @@ from support.scripted_replies import Play, ScriptedServer
 
 from mailqueue import EmailMessage, conf, failed, ledger, schedule
 from mailqueue.broker import DELIVER, configuration, make_app
+from mailqueue.desk.standing import standing_of
 from mailqueue.envelope import Envelope
 from mailqueue.outcomes import Stage, Status
 from mailqueue.packing import pack_message
-from mailqueue.standing import standing_of
 from mailqueue.values import Special
 
 MALFORMED, DAMAGED, BOUNCED, DEFERRED, PARTLY = 3, 7, 11, 15, 31

@@ -9,9 +9,9 @@ import pytest
 from support.processes import until, worker
 
 from mailqueue import EmailMessage, Status, conf, enqueue, failed, ledger, schedule
+from mailqueue.desk.queue_length import queue_length
+from mailqueue.desk.standing import standing_of
 from mailqueue.envelope import Envelope
-from mailqueue.queue_length import queue_length
-from mailqueue.standing import standing_of
 from mailqueue.state import get_state, key
 
 both_brokers = pytest.mark.parametrize(

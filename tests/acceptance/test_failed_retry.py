@@ -11,7 +11,7 @@ from support.processes import Worker, environment, until, worker
 from support.smtp import SmtpServer
 
 from mailqueue import Status, conf, failed, ledger, schedule, send_mass_mail
-from mailqueue.standing import standing_of
+from mailqueue.desk.standing import standing_of
 
 COUNT = 300
 

@@ -30,8 +30,8 @@ from support.two_routes import (
 )
 
 from mailqueue import Handle, Status, enqueue, failed, ledger, routes, schedule
+from mailqueue.desk.standing import standing_of
 from mailqueue.outcomes import Stage
-from mailqueue.standing import standing_of
 from mailqueue.state import get_state, key
 from worker.policy import PAUSES, Kind
 

@@ -8,7 +8,7 @@ from support.processes import until, worker
 from support.smtp import SmtpServer
 
 from mailqueue import conf, schedule
-from mailqueue.queue_length import queue_length
+from mailqueue.desk.queue_length import queue_length
 from mailqueue.state import get_state, key
 
 #: Redis by its socket is no other than Redis.

@@ -16,11 +16,12 @@ from support.processes import until, worker
 from support.reply_corpus import REPLIES
 from support.scripted_replies import CLOSE, KEEP_AND_CLOSE, SILENCE, Play, ScriptedServer
 
-from mailqueue import EmailMessage, Handle, conf, enqueue, failed, ledger, retrying, routes
+from mailqueue import EmailMessage, Handle, conf, enqueue, failed, ledger, routes
 from mailqueue.broker import DELIVER, configuration, make_app
+from mailqueue.desk import retrying
+from mailqueue.desk.standing import Standing, standing_of
 from mailqueue.outcomes import Stage, Status
 from mailqueue.packing import pack_message
-from mailqueue.standing import Standing, standing_of
 from mailqueue.state import get_state, key
 from worker.policy import PAUSES, Kind
 

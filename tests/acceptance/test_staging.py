@@ -30,7 +30,7 @@ from mailqueue import (
     ledger,
     schedule,
 )
-from mailqueue.standing import standing_of
+from mailqueue.desk.standing import standing_of
 
 SAFE: Final = "everything@safe.example"
 ALLOWED: Final = "ours.example,*.partner.example"

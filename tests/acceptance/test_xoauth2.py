@@ -16,7 +16,7 @@ from support.processes import environment, until, worker
 from support.two_routes import all_sent, blamed, hasten, is_quiet, let_time_pass, with_routes
 
 from mailqueue import EmailMessage, Handle, Status, enqueue, failed, ledger, routes
-from mailqueue.standing import standing_of
+from mailqueue.desk.standing import standing_of
 from mailqueue.state import get_state, key
 
 #: ``MAILQUEUE_EVENTS``, in the worker: writes all that it is told to a file.

@@ -13,10 +13,11 @@ from support.filling import mail, parks
 from support.processes import environment
 from support.smtp import SmtpServer
 
-from mailqueue import bounds, conf, leases, limits, routes, routing
+from mailqueue import bounds, conf, leases, limits, routes
 from mailqueue.cli import main
 from mailqueue.envelope import VERSION, Envelope
 from mailqueue.failed import keep_message
+from mailqueue.routing import ways as routing
 
 PASSWORD = "hunter2-secret"
 

@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner
 from support.filling import mail, parks, settle
 
-from mailqueue import bounds, conf, leases, limits, routes, routing
+from mailqueue import bounds, conf, leases, limits, routes
 from mailqueue.cli import main
 from mailqueue.outcomes import Status
+from mailqueue.routing import ways as routing
 from mailqueue.state import get_state, key
 
 

@@ -11,10 +11,10 @@ from support.prioritised import published
 
 from mailqueue import conf, enqueue, failed, ledger, routes
 from mailqueue.cli import main
+from mailqueue.desk.overview import overview
+from mailqueue.desk.queue_length import queue_length
 from mailqueue.message import EmailMessage
 from mailqueue.outcomes import Status
-from mailqueue.overview import overview
-from mailqueue.queue_length import queue_length
 from mailqueue.state import get_state, key
 
 

@@ -11,11 +11,12 @@ from support.brokers import free_port
 from support.filling import RUN, fails, mail, name, parks, settle, waits
 from support.processes import environment
 
-from mailqueue import bounds, conf, failed, ledger, limits, routes, routing, schedule
+from mailqueue import bounds, conf, failed, ledger, limits, routes, schedule
 from mailqueue.cli import main
+from mailqueue.desk.retrying import retry
+from mailqueue.desk.standing import standing_of
 from mailqueue.outcomes import Status
-from mailqueue.retrying import retry
-from mailqueue.standing import standing_of
+from mailqueue.routing import ways as routing
 from mailqueue.state import get_state, key
 
 ID = name(1)

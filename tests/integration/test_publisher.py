@@ -6,8 +6,8 @@ from support.prioritised import published
 from support.processes import until
 
 from mailqueue import conf
+from mailqueue.desk.queue_length import queue_length
 from mailqueue.publisher import Publisher
-from mailqueue.queue_length import queue_length
 from worker.poller import Poller
 
 

@@ -5,11 +5,11 @@ import pytest
 from support.filling import fails, mail, name, settle, waits
 
 from mailqueue import conf, failed, ledger, schedule
+from mailqueue.desk.retrying import Retried, retry
+from mailqueue.desk.standing import standing_of
 from mailqueue.envelope import Envelope
 from mailqueue.failed import Failed
 from mailqueue.outcomes import Status
-from mailqueue.retrying import Retried, retry
-from mailqueue.standing import standing_of
 from mailqueue.state import get_state, key
 
 

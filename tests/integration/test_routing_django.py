@@ -10,7 +10,7 @@ from django.conf import settings
 settings.configure(EMAIL_BACKEND="mailqueue.backends.queue.EmailBackend", USE_TZ=True, **GIVEN)
 from mailqueue import enqueuing
 from mailqueue.conf import get_settings
-from mailqueue.routing import ways
+from mailqueue.routing.ways import ways
 """
 
 

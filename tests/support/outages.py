@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from mailqueue import EmailMessage, EnqueueError, conf, enqueue, failed, ledger, routes, schedule
-from mailqueue.queue_length import queue_length
+from mailqueue.desk.queue_length import queue_length
 from support.brokers import redis_binary
 from support.processes import Worker, until, worker
 from support.proxy import LOCALHOST, Proxy

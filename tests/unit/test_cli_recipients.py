@@ -3,8 +3,8 @@
 import pytest
 from support.filling import mail
 
+from mailqueue.desk.recipients import corrected, domains, left
 from mailqueue.envelope import Envelope
-from mailqueue.recipients import corrected, domains, left
 from mailqueue.unpacking import unpack_message
 
 

@@ -9,7 +9,7 @@ import pytest
 from mailqueue import conf, configure
 from mailqueue.conf import get_settings
 from mailqueue.errors import ConfigurationError
-from mailqueue.route import Route
+from mailqueue.routing.route import Route
 from mailqueue.settings import Settings
 
 TABLES: dict[str, Any] = {"ses": {"host": "h", "password": "geheim", "limits": ["14/s"]}}

@@ -12,8 +12,8 @@ from support.filling import fails, mail, name
 
 from mailqueue import conf, routes
 from mailqueue.cli import main
-from mailqueue.route_checks import check_routes
-from mailqueue.routing import ways
+from mailqueue.routing.checks import check_routes
+from mailqueue.routing.ways import ways
 from mailqueue.settings import NAMES
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mailqueue.backends.smtp import EmailBackend
 from mailqueue.errors import ConfigurationError, MailQueueError
 from mailqueue.outcomes import Stage
-from mailqueue.route import OAuth
+from mailqueue.routing.route import OAuth
 from mailqueue.smtp.oauth import TokenRefusedError, TokenUnavailableError, understand
 from mailqueue.smtp.oauth_options import checked, is_loopback
 from mailqueue.smtp.token import Token

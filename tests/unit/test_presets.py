@@ -11,9 +11,9 @@ import pytest
 from mailqueue import conf, configure
 from mailqueue.conf import get_settings
 from mailqueue.limit_text import parse_limit
-from mailqueue.presets import MESSAGES_PER_CONNECTION, PRESETS
-from mailqueue.route_checks import check_routes, problems
-from mailqueue.routing import Way, ways
+from mailqueue.routing.checks import check_routes, problems
+from mailqueue.routing.presets import MESSAGES_PER_CONNECTION, PRESETS
+from mailqueue.routing.ways import Way, ways
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROVIDERS = (DOCS / "providers.md").read_text("utf-8")
@@ -152,7 +152,7 @@ def test_every_preset_has_its_example_and_its_line() -> None:
 
 
 def test_the_page_about_routes_has_every_field() -> None:
-    from mailqueue.route import Route
+    from mailqueue.routing.route import Route
 
     cells = re.findall(r"^\| (`[^|]+) \|", ROUTES, re.MULTILINE)
     named = [field for cell in cells for field in re.findall(r"`(\w+)`", cell)]

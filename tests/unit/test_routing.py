@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from mailqueue import configure, get_connection
 from mailqueue.conf import get_settings
-from mailqueue.domain_patterns import domain_table, read_pattern
 from mailqueue.errors import ConfigurationError
 from mailqueue.limit_text import parse_limit
-from mailqueue.route import OAuth, Route
-from mailqueue.routing import Way, ways
+from mailqueue.routing.domain_patterns import domain_table, read_pattern
+from mailqueue.routing.route import OAuth, Route
+from mailqueue.routing.ways import Way, ways
 from mailqueue.settings import DEFAULTS, Settings
 
 NOBODY = {"username": "", "password": "", "ssl_keyfile": "", "ssl_certfile": ""}

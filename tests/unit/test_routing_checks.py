@@ -7,7 +7,7 @@ import pytest
 from mailqueue import configure
 from mailqueue.contradictions import contradictions
 from mailqueue.errors import ConfigurationError
-from mailqueue.route_checks import check_routes, problems
+from mailqueue.routing.checks import check_routes, problems
 from mailqueue.settings import Settings
 
 QUEUE = "mailqueue.backends.queue.EmailBackend"

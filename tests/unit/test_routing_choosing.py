@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailqueue import EmailMessage, configure
-from mailqueue.choosing import candidates, route_for
 from mailqueue.errors import ConfigurationError
-from mailqueue.route import Route
+from mailqueue.routing.choosing import candidates, route_for
+from mailqueue.routing.route import Route
 from mailqueue.settings import Settings
 
 NAMES = ["default", "a", "b", "c", "d", "e"]

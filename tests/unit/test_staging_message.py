@@ -4,10 +4,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailqueue.domain_patterns import domain_table
 from mailqueue.domains import domain_of
 from mailqueue.message import EmailMessage
 from mailqueue.raw import RawMessage
+from mailqueue.routing.domain_patterns import domain_table
 from mailqueue.staging import stage
 from mailqueue.wire import serialise
 

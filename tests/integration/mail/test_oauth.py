@@ -24,7 +24,7 @@ from support.raw_smtp import HANG_UP, RawSmtp, greeting
 
 from mailqueue.backends.smtp import EmailBackend
 from mailqueue.message import EmailMessage
-from mailqueue.route import OAuth
+from mailqueue.routing.route import OAuth
 from mailqueue.smtp import oauth as oauth_module
 from mailqueue.smtp import token_cache
 from mailqueue.smtp.oauth import TokenRefusedError, TokenUnavailableError, fetch
@@ -354,7 +354,7 @@ def test_processes_fetch_once(tokens):
     tokens.delay = 0.5
     code = (
         "import json, os\n"
-        "from mailqueue.route import OAuth\n"
+        "from mailqueue.routing.route import OAuth\n"
         "from mailqueue.smtp.token_cache import tokens_for\n"
         "tokens_for(OAuth(**json.loads(os.environ['GIVEN'])), 'sender@example.com').get()\n"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mailqueue import EmailMessage, conf, enqueue, ledger, routes, schedule
+from mailqueue.desk.queue_length import queue_length
 from mailqueue.handles import Handle
-from mailqueue.queue_length import queue_length
 from support.killing.fleet import CONCURRENCY, Fleet
 from support.killing.outcome import Kill, Outcome, kept_ids, missing, recoveries, unexplained
 from support.killing.sink import RecordingSink

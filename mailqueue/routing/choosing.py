@@ -8,14 +8,14 @@ means is decided by the worker, when it sends.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from mailqueue.address_problems import read_sender
 from mailqueue.addresses import envelope_address
 from mailqueue.conf import get_settings
 from mailqueue.errors import ConfigurationError
 from mailqueue.loading import load
-from mailqueue.memo import per_settings
-from mailqueue.route import DEFAULT
-from mailqueue.routing import Way, ways
+from mailqueue.routing.address_problems import read_sender
+from mailqueue.routing.memo import per_settings
+from mailqueue.routing.route import DEFAULT
+from mailqueue.routing.ways import Way, ways
 from mailqueue.settings import Settings
 
 

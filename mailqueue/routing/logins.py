@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from mailqueue.errors import ConfigurationError
 from mailqueue.loading import load
-from mailqueue.route import DEFAULT, Route
-from mailqueue.route_arguments import DJANGOS, OURS, arguments_of, backend_of, preset_of
-from mailqueue.route_problems import Problem, at
+from mailqueue.routing.arguments import DJANGOS, OURS, arguments_of, backend_of, preset_of
+from mailqueue.routing.problems import Problem, at
+from mailqueue.routing.route import DEFAULT, Route
 from mailqueue.settings import DEFAULTS, Settings
 
 _QUEUE: Final = "mailqueue.backends.queue.EmailBackend"

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from mailqueue.addresses import envelope_address
-from mailqueue.domain_patterns import read_pattern
-from mailqueue.route_problems import Problem, at, said
+from mailqueue.routing.domain_patterns import read_pattern
+from mailqueue.routing.problems import Problem, at, said
 from mailqueue.settings import Settings
 
 

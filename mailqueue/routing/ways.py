@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from mailqueue.domain_patterns import DomainTable, domain_table
 from mailqueue.limit_text import Limit, parse_limit
-from mailqueue.memo import per_settings
-from mailqueue.presets import IDLE_SECONDS, MESSAGES_PER_CONNECTION, Preset
-from mailqueue.route import DEFAULT, Route
-from mailqueue.route_arguments import arguments_of, backend_of, preset_of
-from mailqueue.route_checks import check_routes
+from mailqueue.routing.arguments import arguments_of, backend_of, preset_of
+from mailqueue.routing.checks import check_routes
+from mailqueue.routing.domain_patterns import DomainTable, domain_table
+from mailqueue.routing.memo import per_settings
+from mailqueue.routing.presets import IDLE_SECONDS, MESSAGES_PER_CONNECTION, Preset
+from mailqueue.routing.route import DEFAULT, Route
 from mailqueue.settings import Settings
 
 

@@ -12,7 +12,7 @@ from mailqueue.conf import get_settings
 from mailqueue.errors import ConfigurationError
 from mailqueue.limits import Usage
 from mailqueue.routes import Paused
-from mailqueue.routing import Way, ways
+from mailqueue.routing.ways import Way, ways
 from mailqueue.state import get_state, key
 
 

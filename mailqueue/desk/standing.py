@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from mailqueue import failed, ledger, routes, schedule
+from mailqueue.desk.route_state import every_line
 from mailqueue.envelope import Envelope
 from mailqueue.errors import DecodeError
 from mailqueue.failed import Failed, Reason
 from mailqueue.ledger import Record
 from mailqueue.outcomes import Status
 from mailqueue.privacy import without_addresses
-from mailqueue.route_state import every_line
 from mailqueue.routes import Paused
 from mailqueue.schedule import Waiting
 from mailqueue.state import get_state, key

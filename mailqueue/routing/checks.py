@@ -6,11 +6,11 @@ passwords and backends need not be where mail is enqueued.
 
 from collections.abc import Iterator
 
-from mailqueue.address_problems import address_problems
 from mailqueue.errors import ConfigurationError
-from mailqueue.memo import per_settings
-from mailqueue.route_logins import delivery_problems
-from mailqueue.route_problems import Problem, route_problems
+from mailqueue.routing.address_problems import address_problems
+from mailqueue.routing.logins import delivery_problems
+from mailqueue.routing.memo import per_settings
+from mailqueue.routing.problems import Problem, route_problems
 from mailqueue.settings import Settings
 
 

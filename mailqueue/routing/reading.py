@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from mailqueue.errors import ConfigurationError
-from mailqueue.route import NAME, Route
+from mailqueue.routing.route import NAME, Route
 
 _NAME: Final = re.compile(NAME)
 

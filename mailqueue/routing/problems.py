@@ -1,16 +1,16 @@
 """What is wrong with routes, each with its remedy: names, limits, domains, who leads to whom.
 
-Whether a route could deliver (login, TLS, backend) is ``route_logins.py``'s business.
+Whether a route could deliver (login, TLS, backend) is ``logins.py``'s business.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from mailqueue.domain_patterns import domain_table
 from mailqueue.limit_text import parse_limit
-from mailqueue.presets import PRESETS
-from mailqueue.route import DEFAULT, Route
-from mailqueue.route_arguments import SERVER
+from mailqueue.routing.arguments import SERVER
+from mailqueue.routing.domain_patterns import domain_table
+from mailqueue.routing.presets import PRESETS
+from mailqueue.routing.route import DEFAULT, Route
 from mailqueue.settings import Settings
 
 #: What a route that only chooses among others may say.

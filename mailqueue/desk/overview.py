@@ -4,12 +4,13 @@ from typing import Any, Final
 
 import msgspec
 
-from mailqueue import failed, ledger, routes, waiting
-from mailqueue.queue_length import QueueLength, queue_length
+from mailqueue import failed, ledger, routes
+from mailqueue.desk import waiting
+from mailqueue.desk.queue_length import QueueLength, queue_length
+from mailqueue.desk.waiting import Kinds
 from mailqueue.routes import Paused
 from mailqueue.scripts import run_script
 from mailqueue.state import get_state, key
-from mailqueue.waiting import Kinds
 
 #: Entries that the state store looks through in one step; each holds a whole mail.
 _CHUNK: Final = 50

@@ -8,8 +8,8 @@ own is never given the login of ``EMAIL_HOST``.
 
 from typing import Any, Final
 
-from mailqueue.presets import PRESETS, Preset
-from mailqueue.route import DEFAULT, Route
+from mailqueue.routing.presets import PRESETS, Preset
+from mailqueue.routing.route import DEFAULT, Route
 from mailqueue.settings import Settings
 
 OURS: Final = "mailqueue.backends.smtp.EmailBackend"

@@ -1,0 +1,1 @@
+"""What people look at and do: where mail stands, what waits, and another try for what failed."""

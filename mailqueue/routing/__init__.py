@@ -1,0 +1,1 @@
+"""Which way a mail goes: routes as they are configured, checked, and chosen."""
