@@ -16,8 +16,9 @@ from typing import Any, Final
 from mailqueue.addresses import envelope_address, split_addresses
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
 from mailqueue.packing import pack_message
-from mailqueue.raw import RawMessage
+from mailqueue.raw import RawMessage, finished
 from mailqueue.unpacking import unpack_message
+from mailqueue.wire import serialise
 
 
 def is_message(value: Any) -> bool:
@@ -109,7 +110,11 @@ def _raw_class(base: Any) -> Any:
             super().__init__()
             self._ours = ours
 
-        def message(self, **_policy: Any) -> Any:
-            return self._ours.message()
+        def message(self, *, policy: Any = None) -> Any:
+            built = self._ours.message()
+            if policy is None or policy.linesep == "\n":
+                return built
+            # Django 6 asks once, here, for the bytes of the wire.
+            return finished(serialise(built))
 
     return RawDjangoMessage

@@ -33,6 +33,13 @@ class RawMIME(Message):
         return self._raw if wanted == "\n" else _LINE_END.sub(wanted.encode("ascii"), self._raw)
 
 
+def finished(data: bytes) -> RawMIME:
+    """The parsed view of a message's finished bytes."""
+    parsed = email.message_from_bytes(data, _class=RawMIME)
+    parsed._raw = data  # noqa: SLF001 - set here, since parsers call the class bare
+    return parsed
+
+
 class RawMessage(EmailMessage):
     """An ``EmailMessage`` whose ``message()`` is finished; fields beside it are for reading only.
 
@@ -47,9 +54,7 @@ class RawMessage(EmailMessage):
 
     def message(self) -> Any:
         """Return the MIME message, parsed, with the very bytes that it was made of."""
-        parsed = email.message_from_bytes(self.__mime, _class=RawMIME)
-        parsed._raw = self.__mime  # noqa: SLF001 - set here, since parsers call the class bare
-        return parsed
+        return finished(self.__mime)
 
     def put_in_front(self, name: str, value: str) -> None:
         """Put a header before all others; the bytes after it stay as they are, signed or not."""
