@@ -26,7 +26,7 @@ from mailqueue.routing.ways import Way
 from worker.judging import Group, Judgement, judge
 from worker.pacing import Pacer
 from worker.patience import patiently
-from worker.policy import Rules
+from worker.policy import Case, Decision, Pause, Rules
 from worker.policy_hook import decider
 from worker.telling import tell_outcome
 
@@ -103,20 +103,26 @@ class Clerk:
         """Ask the policy about each fault of an attempt."""
         return judge(
             attempt,
-            msgspec.structs.replace(envelope, on_unknown=envelope.on_unknown or self._on_unknown),
+            envelope,
             recipients,
+            on_unknown=self._on_unknown,
             decide=self._decide,
             rules=self._rules,
             now=self._now(),
             draw=self._draw(),
         )
 
+    def decide(self, fault: Fault) -> Decision:
+        """Ask the policy about a fault that concerns no message."""
+        return self._decide(fault, Case(), self._rules, self._draw())
+
     def settle(self, envelope: Envelope, judgement: Judgement, following: str = "") -> None:
         """Keep, record and tell what became of a message; begin the ``following`` one."""
         tried = Try(self._now(), judgement.detail)
         self._keep_what_failed(envelope, judgement, tried)
+        shown = _shown(judgement)
         if judgement.pause is not None:
-            self._pause(judgement, envelope.id)
+            self.pause(judgement.pause, shown, envelope.id)
             if self._line:
                 patiently(lambda: routes.open_line(self._line))
         waits = judgement.status is Status.DEFERRED
@@ -132,7 +138,7 @@ class Clerk:
                 envelope.id,
                 envelope.edition,
                 judgement.status,
-                detail=_shown(judgement),
+                detail=shown,
                 attempts=attempts,
                 served=judgement.served,
                 failed=sum(
@@ -152,10 +158,19 @@ class Clerk:
             patiently(lambda: routes.worked(self._route, envelope.id))
         self.counts[judgement.status] += 1
         if waits:
-            self.troubles.append(_shown(judgement))
+            self.troubles.append(shown)
         elif judgement.groups and not envelope.fail_silently:
-            self.failures.append(f"{envelope.id} {_shown(judgement)}")
-        tell_outcome(envelope, judgement, _shown(judgement), attempts=attempts)
+            self.failures.append(f"{envelope.id} {shown}")
+        tell_outcome(envelope, judgement, shown, attempts=attempts)
+
+    def pause(self, pause: Pause, reason: str, id_: str) -> None:
+        """Pause the route; ``id_`` is the mail that met the trouble."""
+        patiently(
+            lambda: routes.pause(
+                self._route, pause.kind, reason,
+                first=pause.first, longest=pause.longest, probe=pause.probe, id_=id_,
+            )
+        )  # fmt: skip
 
     def admit(self, envelope: Envelope, recipients: Sequence[str]) -> bool:
         """Ask the limits; False where it waits in a line from now on."""
@@ -175,26 +190,22 @@ class Clerk:
             patiently(lambda: routes.open_line(line))
         self._put_back(envelope, why, delay=worth(envelope), parked=True, line=line)
 
-    def _put_back(self, envelope: Envelope, why: str, **place: Any) -> None:
+    def schedule(self, envelope: Envelope) -> None:
+        """Put a claimed message where it waits for its time."""
+        delay = max(0.0, envelope.not_before - self._now())
+        self._put_back(envelope, "", Status.SCHEDULED, delay=delay)
+
+    def _put_back(
+        self, envelope: Envelope, why: str, status: Status = Status.DEFERRED, **place: Any
+    ) -> None:
         after = msgspec.structs.replace(envelope, edition=envelope.edition + 1)
         self._record(
             Settlement(
-                envelope.id, envelope.edition, Status.DEFERRED, detail=without_addresses(why),
+                envelope.id, envelope.edition, status, detail=without_addresses(why),
                 attempts=envelope.attempts, document=after.encode(), **place,
             )
         )  # fmt: skip
-        self.counts[Status.DEFERRED] += 1
-
-    def schedule(self, envelope: Envelope) -> None:
-        """Put a claimed message where it waits for its time."""
-        after = msgspec.structs.replace(envelope, edition=envelope.edition + 1)
-        self._record(
-            Settlement(
-                envelope.id, envelope.edition, Status.SCHEDULED,
-                document=after.encode(), delay=max(0.0, envelope.not_before - self._now()),
-            )
-        )  # fmt: skip
-        self.counts[Status.SCHEDULED] += 1
+        self.counts[status] += 1
 
     def give_up(self, envelope: Envelope, status: Status, why: str) -> None:
         """Keep a claimed message in the failed store without trying it."""
@@ -233,16 +244,6 @@ class Clerk:
             changes["attempts"] = envelope.attempts + 1
             changes["first_attempt_at"] = envelope.first_attempt_at or tried.at
         return msgspec.structs.replace(envelope, **changes)
-
-    def _pause(self, judgement: Judgement, id_: str) -> None:
-        pause = judgement.pause
-        if pause is not None:
-            patiently(
-                lambda: routes.pause(
-                    self._route, pause.kind, _shown(judgement),
-                    first=pause.first, longest=pause.longest, probe=pause.probe, id_=id_,
-                )
-            )  # fmt: skip
 
     def _record(self, outcome: Settlement, following: str = "") -> None:
         self._begun = ""

@@ -4,7 +4,7 @@ Pure, like the policy that it asks: time and the random draw are given.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from mailqueue.envelope import Envelope
 from mailqueue.outcomes import Attempt, Fault, Stage, Status
@@ -81,6 +81,7 @@ def judge(
     rules: Rules,
     now: float,
     draw: float,
+    on_unknown: Literal["resend", "hold"] = "resend",
 ) -> Judgement:
     """Decide on each fault of an attempt.
 
@@ -92,13 +93,14 @@ def judge(
         rules: Its settings.
         now: Seconds since the epoch.
         draw: A random number in [0, 1).
+        on_unknown: What to do where the envelope does not say it.
     """
     case = Case(
         attempt=envelope.attempts + 1,
         age=now - envelope.first_attempt_at if envelope.first_attempt_at else 0.0,
         expires_in=None if envelope.expires_at is None else envelope.expires_at - now,
         detours=envelope.detours,
-        on_unknown=envelope.on_unknown or "resend",
+        on_unknown=envelope.on_unknown or on_unknown,
     )
     faults: list[tuple[tuple[str, ...], Fault, bool]] = [
         ((address,), fault, False) for address, fault in attempt.refused

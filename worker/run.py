@@ -7,7 +7,6 @@ route is paused. When ``run_batch`` returns, nothing of the batch needs its task
 
 import contextlib
 import logging
-import random
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
@@ -30,8 +29,7 @@ from worker import heartbeat
 from worker.clerk import Clerk, worth
 from worker.delivery import Delivery
 from worker.patience import patiently
-from worker.policy import Case, Rules
-from worker.policy_hook import decider
+from worker.policy import Kind, Pause
 from worker.ways import Taken, ways_for
 
 logger = logging.getLogger("mailqueue.worker")
@@ -41,8 +39,7 @@ _BUDGET: Final = 120.0
 #: Failures to connect in a row, over all workers, before a route counts as away. One worker with a
 #: bad line must not close it for the others.
 _FAILURES_TO_PAUSE: Final = 3
-#: Seconds of the first such pause, and of the longest.
-_AWAY: Final = (5.0, 60.0)
+_AWAY: Final = Pause(Kind.AWAY, first=5.0, longest=60.0, probe=True)
 #: Seconds that a batch waits for one of its route's connections.
 _CONNECTION_PATIENCE: Final = 0.5
 #: Seconds until mail of a paused route is tried by another one.
@@ -241,41 +238,27 @@ class _Run:
 
     def _stand_in_the_way(self, fault: Fault) -> None:
         """Something keeps the rest of the batch from being tried: let it wait."""
-        settings = get_settings()
         waiting = self._delivery.waiting if self._delivery else deque[Envelope]()
-        rules = Rules(settings.MAILQUEUE_RETRY_SCHEDULE, settings.MAILQUEUE_MAX_AGE)
-        decision = decider(settings.MAILQUEUE_POLICY)(fault, Case(), rules, random.random())  # noqa: S311
+        decision = self._clerk.decide(fault)
         shown = without_addresses(str(fault))
         id_ = waiting[0].id if waiting else ""
-        paused = True
-        if decision.pause is not None:
-            pause = decision.pause
-            self._pause(pause.kind, shown, (pause.first, pause.longest), id_, probe=pause.probe)
-        else:
+        pause = decision.pause
+        if pause is None:
             probing = patiently(lambda: routes.is_probe(self._route, id_))
             failures = patiently(lambda: routes.connecting_failed(self._route))
-            paused = failures >= _FAILURES_TO_PAUSE or probing
-            if paused:
-                self._pause("away", shown, _AWAY, id_, probe=True)
+            pause = _AWAY if failures >= _FAILURES_TO_PAUSE or probing else None
+        if pause is not None:
+            self._clerk.pause(pause, shown, id_)
         logger.warning('route=%s waiting=%d reply="%s"', self._route, len(waiting), shown)
         self._clerk.troubles.append(shown)
         while waiting:
             envelope = waiting.popleft()
-            if not paused:
+            if pause is None:
                 self._clerk.wait(envelope, str(fault), delay=decision.delay or 5.0)
             elif self._elsewhere:
                 self._clerk.wait(envelope, str(fault), delay=_ELSEWHERE_DELAY)
             else:
                 self._clerk.park(envelope, str(fault), self._line)
-
-    def _pause(
-        self, kind: str, shown: str, seconds: tuple[float, float], id_: str, *, probe: bool
-    ) -> None:
-        patiently(
-            lambda: routes.pause(
-                self._route, kind, shown, first=seconds[0], longest=seconds[1], probe=probe, id_=id_
-            )
-        )
 
     def _break_off(self, error: Exception) -> None:
         """A fault of ours: what is not settled goes round again, if that can be written down."""
