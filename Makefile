@@ -55,5 +55,5 @@ $(USE): $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(DEV): $(VENV)/bin/python pyproject.toml
-	@$(BIN)/python -m pip install --quiet -e '.[demo,csv,django]' --group dev
+	@$(BIN)/python -m pip install --quiet -e '.[demo,csv,django,flask,fastapi,flower,metrics]' --group dev
 	@touch $@ $(USE)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any, NamedTuple
 
@@ -30,6 +31,51 @@ class _Packed(NamedTuple):
     handle: Handle
     encoded: Encoded
     recipients: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Messages that were checked and encoded, and that the broker does not have yet."""
+
+    _packed: tuple[_Packed, ...] = field(repr=False)  # mail and addresses
+    fail_silently: bool = False
+
+    @property
+    def handles(self) -> list[Handle]:
+        """A handle for each message, in order."""
+        return [item.handle for item in self._packed]
+
+    def publish(self) -> list[Handle]:
+        """Give them to the broker, once; returns the handles of what it took.
+
+        Raises ``EnqueueError`` where it does not take them, unless they were to fail silently.
+        """
+        if not self._packed:
+            return []
+        settings = get_settings()
+        batches = list(
+            cut(
+                (item.encoded for item in self._packed),
+                size=settings.MAILQUEUE_BATCH_SIZE,
+                max_bytes=settings.MAILQUEUE_BATCH_BYTES,
+            )
+        )
+        events.listeners()  # a wrong name among them is told before the broker has the mail
+        try:
+            _publish(batches)
+        except EnqueueError as error:
+            there = set(error.enqueued)
+            taken = [item for item in self._packed if item.handle.id in there]
+            _note(taken)
+            if not self.fail_silently:
+                raise
+            missing = len(self._packed) - len(taken)
+            logger.error(  # noqa: TRY400 - the text says it all; a traceback would repeat it
+                "%d of %d messages not enqueued: %s", missing, len(self._packed), error
+            )
+            return [item.handle for item in taken]
+        _note(self._packed)
+        return self.handles
 
 
 def enqueue(
@@ -75,6 +121,36 @@ def enqueue(
         TypeError: An option is of another kind.
         ConfigurationError: A setting is wrong.
     """
+    return prepare(
+        messages,
+        fail_silently=fail_silently,
+        eta=eta,
+        delay=delay,
+        expires=expires,
+        on_unknown=on_unknown,
+        idempotency_key=idempotency_key,
+        route=route,
+        priority=priority,
+    ).publish()
+
+
+def prepare(
+    messages: Any | Iterable[Any],
+    *,
+    fail_silently: bool = False,
+    eta: Moment | None = None,
+    delay: Span | None = None,
+    expires: Until | None = None,
+    on_unknown: OnUnknown | None = None,
+    idempotency_key: str | None = None,
+    route: str | None = None,
+    priority: Priority = "normal",
+) -> Prepared:
+    """Check and encode messages, to be published later: after a transaction, say.
+
+    Takes and raises what ``enqueue`` does, but for the broker, which ``Prepared.publish()`` asks.
+    A later change of a message changes nothing; ``delay`` and ``expires`` count from now.
+    """
     options = read_options(
         eta=eta,
         delay=delay,
@@ -87,30 +163,7 @@ def enqueue(
     check_routes(get_settings(), delivering=False)
     given = [messages] if is_message(messages) else messages
     packed = _pack(given, options, fail_silently=fail_silently)
-    if not packed:
-        return []
-    settings = get_settings()
-    batches = list(
-        cut(
-            (item.encoded for item in packed),
-            size=settings.MAILQUEUE_BATCH_SIZE,
-            max_bytes=settings.MAILQUEUE_BATCH_BYTES,
-        )
-    )
-    events.listeners()  # a wrong name among them is told before the broker has the mail
-    try:
-        _publish(batches)
-    except EnqueueError as error:
-        taken = [item for item in packed if item.handle.id in set(error.enqueued)]
-        _note(taken)
-        if not fail_silently:
-            raise
-        logger.error(  # noqa: TRY400 - the text says it all; a traceback would repeat it
-            "%d of %d messages not enqueued: %s", len(packed) - len(taken), len(packed), error
-        )
-        return [item.handle for item in taken]
-    _note(packed)
-    return [item.handle for item in packed]
+    return Prepared(tuple(packed), fail_silently)
 
 
 def _pack(messages: Iterable[Any], options: Options, *, fail_silently: bool) -> list[_Packed]:

@@ -145,6 +145,35 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Count, _about("Mails that the failed store keeps; the oldest make room, and it is logged.")
     ] = 100_000
 
+    # The worker itself.
+    MAILQUEUE_STOP_TIMEOUT: Annotated[
+        Annotated[float, Meta(ge=0, le=86_400)],
+        _about(
+            "Seconds for which a worker that is told to stop goes on with the batches it has; the "
+            "rest of them is handed back for other workers. No mail is broken off, so it may take "
+            "the time of one mail longer."
+        ),
+    ] = 20.0
+    MAILQUEUE_METRICS_PORT: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        _about(
+            "Port at which the worker answers `/metrics` (Prometheus), `/live` and `/ready`. "
+            "Unset: none."
+        ),
+    ] = None
+    MAILQUEUE_METRICS_HOST: Annotated[
+        str, _about("Address for that port; `0.0.0.0` in a container.")
+    ] = "127.0.0.1"
+
+    # In Django.
+    MAILQUEUE_ON_COMMIT: Annotated[
+        bool,
+        _about(
+            "With `mailqueue.contrib.django.EmailBackend`: mail sent within a transaction is "
+            "enqueued when that is committed, and never if it is rolled back."
+        ),
+    ] = True
+
     # The SMTP server, by Django's names.
     EMAIL_HOST: Annotated[str, _about("SMTP server.")] = "localhost"
     EMAIL_PORT: Annotated[int, Meta(ge=1, le=65535), _about("SMTP server's port.")] = 25
