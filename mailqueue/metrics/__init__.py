@@ -1,0 +1,1 @@
+"""What a worker tells Prometheus: the names, where the numbers lie, and how they are written."""
