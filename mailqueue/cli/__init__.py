@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from mailqueue.errors import MailQueueError
+from mailqueue.frameworks import load_django
 
 
 class _Sentences(click.Group):
@@ -41,7 +42,8 @@ class _Sentences(click.Group):
 
 
 _COMMANDS = (
-    "send", "worker", "status", "stats", "failed", "scheduled", "routes", "check", "demo",
+    "send", "worker", "status", "stats", "failed", "scheduled", "routes", "check", "flower",
+    "demo",
 )  # fmt: skip
 
 
@@ -70,3 +72,4 @@ def _about_the_state_store(error: Exception) -> str:
 @click.version_option(package_name="mailqueue")
 def main() -> None:
     """Send email in the background: into a queue, and out by workers."""
+    load_django()
