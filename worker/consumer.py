@@ -17,10 +17,13 @@ class Consumer(consumer.Consumer):
     """Celery's consumer with the four ways to refuse a message leading to the failed store."""
 
     class Blueprint(consumer.Consumer.Blueprint):  # type: ignore[misc, valid-type]
-        """Without native delayed delivery: the schedule is ours, its 28 queues would lie idle."""
+        """Without native delayed delivery: the schedule is ours, its 28 queues would lie idle.
+
+        And with a heart of our own (``worker.heart``).
+        """
 
         default_steps: ClassVar[list[str]] = [
-            step
+            "worker.heart:HeartStep" if step.endswith(":Heart") else step
             for step in consumer.Consumer.Blueprint.default_steps
             if not step.endswith(":DelayedDelivery")
         ]

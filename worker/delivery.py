@@ -84,6 +84,7 @@ class Delivery:
         connect: Makes the delivery backend; any class with Django's interface.
         clerk: Is told of every message before and after.
         budget: Seconds after which no further message is begun.
+        stopped: True when the worker is told to stop and no further message may be begun.
         prepare: Changes a message before it is handed over (``mailqueue.staging``); returns
             recipients who do not get it, each with the reason.
         per_connection: Messages after which a connection is opened anew.
@@ -97,6 +98,7 @@ class Delivery:
         clerk: Clerk,
         *,
         budget: float,
+        stopped: Callable[[], bool] = lambda: False,
         prepare: Callable[[Any], Withheld] = _as_it_is,
         per_connection: int = sys.maxsize,
         clock: Callable[[], float] = time.monotonic,
@@ -109,6 +111,7 @@ class Delivery:
         self._per_connection = per_connection
         self._clock = clock
         self._stop_at = clock() + budget
+        self._stopped = stopped
         self._backend: Any = None
         self._losses = 0
 
@@ -117,7 +120,7 @@ class Delivery:
 
         Returns what stands in the way, where that is the connection.
         """
-        while self.waiting and self._clock() < self._stop_at:
+        while self.waiting and self._may_go_on():
             try:
                 fault = self._open() or self._over_one_connection()
             finally:
@@ -125,6 +128,9 @@ class Delivery:
             if fault is not None:
                 return fault
         return None
+
+    def _may_go_on(self) -> bool:
+        return self._clock() < self._stop_at and not self._stopped()
 
     def _open(self) -> Fault | None:
         try:
@@ -150,7 +156,8 @@ class Delivery:
                 self._losses = 0
                 return None
             keep = judgement.connection == "keep"
-            following = self.waiting[0].id if keep and self.waiting and not taken else ""
+            goes_on = keep and not self._stopped()
+            following = self.waiting[0].id if goes_on and self.waiting and not taken else ""
             self._clerk.settle(envelope, judgement, following)
             if keep:
                 progress, self._losses = True, 0
@@ -172,7 +179,7 @@ class Delivery:
     def _messages(self, taken: "deque[_Taken]") -> Iterator[Any]:
         """Rebuild one message after the other, each when the backend asks for it."""
         count = 0
-        while self.waiting and self._clock() < self._stop_at and count < self._per_connection:
+        while self.waiting and self._may_go_on() and count < self._per_connection:
             envelope = self.waiting[0]
             try:
                 message: Any = unpack_message(envelope)

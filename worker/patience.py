@@ -14,6 +14,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from worker import stopping
+
 T = TypeVar("T")
 logger = logging.getLogger("mailqueue.worker")
 
@@ -31,7 +33,10 @@ def patiently(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> T:
-    """Call until the state store answers; raises its error after ``PATIENCE`` seconds."""
+    """Call until the state store answers.
+
+    Raises its error after ``PATIENCE`` seconds, or when the worker has to end before.
+    """
     began = clock()
     pause = _FIRST_PAUSE
     while True:
@@ -39,7 +44,7 @@ def patiently(
             result = call()
         except AWAY as error:
             waited = clock() - began
-            if waited > PATIENCE:
+            if waited > PATIENCE or stopping.no_more_patience():
                 raise
             if pause == _FIRST_PAUSE:
                 logger.warning("the state store is away (%s); waiting for it", type(error).__name__)

@@ -25,7 +25,7 @@ from mailqueue.privacy import without_addresses
 from mailqueue.runs import new_run
 from mailqueue.sending import get_connection
 from mailqueue.staging import stage
-from worker import heartbeat
+from worker import heartbeat, stopping
 from worker.clerk import Clerk, worth
 from worker.delivery import Delivery
 from worker.patience import patiently
@@ -213,6 +213,7 @@ class _Run:
             lambda: get_connection(way.backend, **way.arguments),
             self._clerk,
             budget=_BUDGET,
+            stopped=stopping.is_over,
             prepare=lambda message: stage(
                 message,
                 redirect_to=settings.MAILQUEUE_REDIRECT_ALL_TO,
@@ -226,10 +227,14 @@ class _Run:
             self._clerk.pacer.give_back()
         if fault is not None:
             self._stand_in_the_way(fault)
-        # Time was up, or a limit is reached, or there is nothing left.
+        # Time was up, or there is nothing left.
         waiting = self._delivery.waiting
+        why = "its worker was told to stop" if stopping.is_over() else "its batch took too long"
+        if waiting:
+            logger.info("route=%s handed back=%d: %s", self._route, len(waiting), why)
+            self._clerk.troubles.append(why)
         while waiting:
-            self._clerk.wait(waiting.popleft(), "its batch took too long")
+            self._clerk.wait(waiting.popleft(), why)
 
     def _park(self, envelopes: Iterable[Envelope], why: str) -> None:
         for envelope in envelopes:

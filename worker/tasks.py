@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from mailqueue.broker import DELIVER
 from mailqueue.envelope import Envelope
 from mailqueue.errors import DecodeError, DeliveryError
+from worker import stopping
 from worker.app import app
 from worker.aside import set_aside
 from worker.patience import patiently
@@ -56,8 +57,11 @@ class Deliver(Task):  # type: ignore[type-arg]  # untyped in its stubs
 def deliver(self: Any, *args: Any, **kwargs: Any) -> dict[str, int]:
     """Deliver a batch: a list of envelopes, each a JSON document of its own."""
     del self
+    if stopping.is_over():
+        raise Reject(reason="the worker is told to stop", requeue=True)
     try:
-        report = run_batch(_decoded(args, kwargs))
+        with stopping.finishing_the_mail_at_hand():
+            report = run_batch(_decoded(args, kwargs))
     except Exception as error:
         # Something is not recorded, so the batch stays in the queue; the ledger knows what is.
         if isinstance(error, RedisError):
