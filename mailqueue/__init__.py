@@ -27,7 +27,7 @@ from mailqueue.errors import (
     MailQueueError,
     StateError,
 )
-from mailqueue.handles import Handle
+from mailqueue.handles import Handle, statuses
 from mailqueue.message import (
     EmailMessage,
     EmailMultiAlternatives,
@@ -69,6 +69,7 @@ __all__ = [  # noqa: RUF022 - grouped: this is the table of contents
     "enqueue",
     "Handle",
     "Status",
+    "statuses",
     "warm_up",
     "configure",
     # Errors

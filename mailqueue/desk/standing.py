@@ -26,9 +26,10 @@ _BY_REASON: Final[dict[Reason, Status]] = {
     "gave up": Status.EXPIRED,
     "expired": Status.EXPIRED,
     "unknown": Status.UNKNOWN,
+    "revoked": Status.CANCELLED,
 }
 #: A record of these speaks of a mail that waits in the schedule, or has left it for the broker.
-_WAITS: Final = frozenset({Status.SCHEDULED, Status.DEFERRED})
+WAITS: Final = frozenset({Status.SCHEDULED, Status.DEFERRED})
 
 
 class Standing(NamedTuple):
@@ -108,7 +109,7 @@ def _status(
 ) -> Status:
     if record is not None:
         # Put back at the broker: nobody changes the record before a worker claims the mail again.
-        at_broker = record.status in _WAITS and waiting is None
+        at_broker = record.status in WAITS and waiting is None
         return Status.QUEUED if at_broker else record.status
     if waiting is not None:
         # Nobody has met it: its sender named a time. Where it was tried, its record is forgotten.
