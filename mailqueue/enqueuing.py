@@ -78,6 +78,14 @@ class Prepared:
         return self.handles
 
 
+def together(parts: Sequence[Prepared]) -> Prepared:
+    """Make one of several, which are then published in one go; silent where all of them are."""
+    return Prepared(
+        tuple(item for part in parts for item in part._packed),  # noqa: SLF001 - this module's own
+        all(part.fail_silently for part in parts),
+    )
+
+
 def enqueue(
     messages: Any | Iterable[Any],
     *,
@@ -222,6 +230,11 @@ def published_by(publish: Callable[[Batches], None]) -> Iterator[None]:
         yield
     finally:
         _publish = before
+
+
+def is_replaced() -> bool:
+    """Whether something else has the broker's place now: ``mailqueue.testing``, mostly."""
+    return _publish is not _to_broker
 
 
 def warm_up() -> None:
