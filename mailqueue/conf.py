@@ -27,6 +27,7 @@ _WITH_COMMAS: Final = frozenset(
 )
 
 _configured: dict[str, Any] = {}
+_resets = 0
 _from_environment: Settings | None = None
 _from_django: tuple[tuple[Any, ...], Settings] | None = None
 
@@ -49,10 +50,16 @@ def configure(**values: Any) -> Settings:
     return get_settings()
 
 
+def resets() -> int:
+    """How often ``reset()`` was called: what was configured before the last one holds no more."""
+    return _resets
+
+
 def reset() -> None:
     """Forget ``configure()`` and what was read from the environment, which is then read again."""
-    global _configured  # noqa: PLW0603 - the process's one configuration
+    global _configured, _resets  # noqa: PLW0603 - the process's one configuration
     _configured = {}
+    _resets += 1
     _forget()
 
 

@@ -19,13 +19,15 @@ _ENVELOPE = "_mailqueue_envelope"
 
 
 @contextmanager
-def capturing() -> Iterator[list[EmailMessage]]:
-    """Keep what is enqueued in a list, as a worker would rebuild it; nothing is sent.
+def capturing(outbox: list[EmailMessage] | None = None) -> Iterator[list[EmailMessage]]:
+    """Keep what is enqueued in a list (yours, or a new one), as a worker would rebuild it.
+
+    Nothing is sent.
 
     Handles answer without a state store: the mail is queued, or cancelled. It stays in the list
     when it is cancelled. Mail with an ``idempotency_key`` that was used is not kept again.
     """
-    outbox: list[EmailMessage] = []
+    outbox = [] if outbox is None else outbox
     _outboxes.append(outbox)
     try:
         with _instead(outbox.extend, Status.QUEUED):
@@ -49,6 +51,11 @@ def eager() -> Iterator[None]:
 
     with _instead(deliver, Status.SENT):
         yield
+
+
+def outboxes() -> tuple[list[EmailMessage], ...]:
+    """The lists of all ``capturing()`` that are in use, the innermost last."""
+    return tuple(_outboxes)
 
 
 def current_outbox() -> list[EmailMessage]:
