@@ -22,6 +22,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from mailqueue.conf import get_settings
+from mailqueue.metrics.counts import KEPT, Counts, key_of
 from mailqueue.outcomes import Status
 from mailqueue.runs import is_surely_dead, messages_of
 from mailqueue.scripts import run_script
@@ -132,8 +133,12 @@ def begin(run: str, id_: str, edition: int = 0) -> bool:
     )
 
 
-def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tuple[bool, bool]:
+def settle(
+    run: str, route: str, outcome: Settlement, following: str = "", counts: Counts | None = None
+) -> tuple[bool, bool]:
     """Record an outcome and begin the ``following`` message, in one round trip.
+
+    ``counts`` are added to a worker's metrics in the same step, if the outcome is recorded.
 
     Returns whether it was recorded (another run may have taken over) and whether the following
     one may be handed over.
@@ -148,6 +153,7 @@ def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tu
             key("parked", outcome.line or route),
             key("totals"),
             key("runs"),
+            *([key_of(counts.instance)] if counts else []),
         ],
         [
             run,
@@ -165,6 +171,7 @@ def settle(run: str, route: str, outcome: Settlement, following: str = "") -> tu
             route,
             int(bool(following)),
             lease_seconds(),
+            *((KEPT, *counts.flat()) if counts else ()),
         ],
     )
     return bool(settled), bool(begun)

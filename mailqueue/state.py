@@ -3,6 +3,8 @@
 from functools import cache
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from mailqueue.conf import get_settings
 from mailqueue.urls import for_redis_client, state_url
@@ -10,6 +12,7 @@ from mailqueue.urls import for_redis_client, state_url
 #: Seconds; a state store that does not answer must not hold a worker for ever.
 _CONNECT_TIMEOUT = 3.0
 _TIMEOUT = 10.0
+_HASTY_TIMEOUT = 2.0
 
 
 def get_state() -> redis.Redis:
@@ -18,6 +21,24 @@ def get_state() -> redis.Redis:
     Raises ``ConfigurationError`` where no state store is configured.
     """
     return _client(for_redis_client(state_url(get_settings())))
+
+
+def hasty_state() -> redis.Redis:
+    """A client for those who only look, and would rather know soon that nobody answers.
+
+    Two seconds to connect and two for an answer, and no second try. Raises as ``get_state()``.
+    """
+    return _hasty_client(for_redis_client(state_url(get_settings())))
+
+
+@cache
+def _hasty_client(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_connect_timeout=_HASTY_TIMEOUT,
+        socket_timeout=_HASTY_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+    )
 
 
 @cache

@@ -10,6 +10,8 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from mailqueue.errors import MailQueueError
 from worker.config import configuration
+from worker.endpoint import EndpointStep
+from worker.health import ConsumingStep, HealthStep
 from worker.poller import PollerStep
 from worker.priorities import WaitingRoomStep
 
@@ -28,7 +30,8 @@ def _configuration_or_sentence() -> dict[str, Any]:
 
 
 app.add_defaults(_configuration_or_sentence)
-app.steps["worker"].update({WaitingRoomStep, PollerStep})
+app.steps["worker"].update({WaitingRoomStep, PollerStep, HealthStep, EndpointStep})
+app.steps["consumer"].add(ConsumingStep)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -23,7 +23,9 @@ from mailqueue.ledger import Settlement
 from mailqueue.outcomes import Attempt, Fault, Stage, Status
 from mailqueue.privacy import without_addresses
 from mailqueue.routing.ways import Way
+from mailqueue.smtp.observing import observe
 from worker.judging import Group, Judgement, judge
+from worker.metrics import meter_for
 from worker.pacing import Pacer
 from worker.patience import patiently
 from worker.policy import Case, Decision, Pause, Rules
@@ -92,6 +94,8 @@ class Clerk:
         self._decide = decider(settings.MAILQUEUE_POLICY)
         self._begun = ""
         self._worked = False
+        self._meter = meter_for(way.name)
+        observe(self._meter)
 
     def begin(self, envelope: Envelope) -> bool:
         """Mark a message as being handed over; False where another run has it by now."""
@@ -152,6 +156,9 @@ class Clerk:
                 line=self._line,
             ),
             following,
+            self._meter.attempt(envelope, judgement, _recipients(envelope), self._now())
+            if self._meter
+            else None,
         )
         if judgement.heard and not self._worked:
             self._worked = True
@@ -245,13 +252,18 @@ class Clerk:
             changes["first_attempt_at"] = envelope.first_attempt_at or tried.at
         return msgspec.structs.replace(envelope, **changes)
 
-    def _record(self, outcome: Settlement, following: str = "") -> None:
+    def _record(
+        self, outcome: Settlement, following: str = "", attempt: Counter[str] | None = None
+    ) -> None:
         self._begun = ""
         if self.pacer.has_limits:
             following = ""  # it may have to wait for its place first
+        counts = self._meter.counts(attempt) if self._meter else None
         settled, begun = patiently(
-            lambda: ledger.settle(self._run, self._route, outcome, following)
+            lambda: ledger.settle(self._run, self._route, outcome, following, counts)
         )
+        if settled and self._meter:
+            self._meter.counted()
         if not settled:
             logger.info(
                 "id=%s %s: recorded before, or another run has it", outcome.id, outcome.status

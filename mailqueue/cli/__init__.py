@@ -42,8 +42,8 @@ class _Sentences(click.Group):
 
 
 _COMMANDS = (
-    "send", "worker", "status", "stats", "failed", "scheduled", "routes", "check", "flower",
-    "demo",
+    "send", "worker", "status", "stats", "failed", "scheduled", "routes", "check", "health",
+    "flower", "demo",
 )  # fmt: skip
 
 

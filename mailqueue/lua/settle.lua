@@ -2,12 +2,13 @@
 -- and marks the next one as being handed over: one round trip between two messages.
 --
 -- KEYS  1 its record   2 the next message's record   3 schedule   4 documents   5 parked (a line)
---       6 totals   7 runs
+--       6 totals   7 runs   8 metrics of this worker (none: they are not wanted)
 -- ARGV  1 run   2 id   3 edition   4 status   5 detail   6 attempts   7 recipients served
 --       8 recipients failed   9 delay; parked: what its priority is worth in seconds of waiting
 --       10 document, empty if it does not wait
 --       11 '1': parked, not scheduled   12 seconds the record is kept   13 route
 --       14 '1': begin the next one   15 seconds of a lease, renewed where the next one is begun
+--       16 seconds the metrics are kept   17… fields of them, each followed by what is added to it
 -- Returns {settled, begun}, each 1 or 0. Not settled: the message is not this run's any more.
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
@@ -50,6 +51,11 @@ if mine then
   end
   redis.call('EXPIRE', KEYS[1], math.ceil(ttl))
   redis.call('HINCRBY', KEYS[6], ARGV[13] .. ':' .. status, 1)
+  -- In the same step, so that what is counted is what is recorded, whenever a worker is killed.
+  if KEYS[8] then
+    for at = 17, #ARGV, 2 do redis.call('HINCRBY', KEYS[8], ARGV[at], ARGV[at + 1]) end
+    redis.call('EXPIRE', KEYS[8], ARGV[16])
+  end
 end
 
 local begun = 0

@@ -79,7 +79,7 @@ REPLY: Final = Metric(
 REPLIES: Final = Metric(
     "mailqueue_smtp_replies_total",
     "counter",
-    "SMTP replies by code: the last one to each message, each refusal, and refusals to connect.",
+    "SMTP replies by code: to the end of each message, each refusal, and refusals to connect.",
     ("route", "code"),
 )
 

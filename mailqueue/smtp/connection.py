@@ -17,6 +17,7 @@ from typing import Any, Final
 from mailqueue.backends.base import BaseEmailBackend
 from mailqueue.conf import get_settings
 from mailqueue.routing.route import OAuth
+from mailqueue.smtp import observing
 from mailqueue.utils import DNS_NAME
 
 #: Seconds for a server to close a connection to which it has said goodbye.
@@ -112,12 +113,13 @@ class SmtpConnection(BaseEmailBackend):
         if self.connection:
             return False
         try:
-            if self._token_login is not None:
-                self._token_login.log_in(self._begin)
-            else:
-                client = self._begin()
-                if self.username and self.password:
-                    client.login(self.username, self.password)
+            with observing.opening():
+                if self._token_login is not None:
+                    self._token_login.log_in(self._begin)
+                else:
+                    client = self._begin()
+                    if self.username and self.password:
+                        client.login(self.username, self.password)
         except OSError:
             # Kept apart in _partial_connection, where nothing is sent; close() or the next open()
             # ends it. Django keeps it, too.

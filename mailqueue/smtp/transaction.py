@@ -7,10 +7,12 @@ smtplib's reading and writing of single commands and replies is used here.
 
 import contextlib
 import smtplib
+import time
 from collections.abc import Container, Mapping
 from typing import Any, Final
 
 from mailqueue.outcomes import Attempt, Fault, Stage
+from mailqueue.smtp import observing
 from mailqueue.smtp.letter import Letter, terminated
 from mailqueue.smtp.offers import (
     AddressNotSupportedError,
@@ -67,6 +69,7 @@ class _Transaction:
         self.refused: list[tuple[str, Fault]] = []
         self._client = client
         self._letter = letter
+        self._observer = observing.observer()
 
     def run(self) -> Fault | None:
         """Speak; return what ended the transaction for all recipients that are not refused."""
@@ -146,12 +149,20 @@ class _Transaction:
         # Before the write: what fails in the middle of it may still have left as a whole.
         self.stage = Stage.CONTENT
         self._client.send(content[last:])
-        fault = understand(self.stage, self._client.getreply())
+        sent_at = time.monotonic()
+        reply = self._client.getreply()
+        if self._observer:
+            self._observer.answered(reply[0], time.monotonic() - sent_at)
+        fault = understand(self.stage, reply)
         self.taken = fault is None
         return fault
 
     def _ask(self, command: str, argument: str = "", *, yes: range = YES) -> Fault | None:
-        return understand(self.stage, self._client.docmd(command, argument), yes=yes)
+        reply = self._client.docmd(command, argument)
+        fault = understand(self.stage, reply, yes=yes)
+        if fault and self._observer:
+            self._observer.refused(reply[0])
+        return fault
 
 
 def _reset(client: smtplib.SMTP) -> None:
