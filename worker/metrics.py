@@ -45,7 +45,7 @@ class Meter:
 
     def opened(self, seconds: float) -> None:
         """A connection was made."""
-        self._observed[field(CONNECTIONS, self._route, "open")] += 1
+        self._observed[field(CONNECTIONS, self._route, "ok")] += 1
         self._observed += observed(CONNECT, seconds, self._route)
 
     def not_opened(self, trouble: Trouble, code: int) -> None:
