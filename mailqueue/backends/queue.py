@@ -6,6 +6,7 @@ from typing import Any
 from mailqueue.backends.base import BaseEmailBackend
 from mailqueue.enqueuing import enqueue
 from mailqueue.envelope import Priority
+from mailqueue.handles import Handle
 from mailqueue.options import Moment, OnUnknown, Span, Until, read_options
 
 
@@ -58,6 +59,9 @@ class EmailBackend(BaseEmailBackend):
                 "mail was sent through this connection under its idempotency_key; make another "
                 "connection, with another key, for other mail"
             )
-        taken = len(enqueue(email_messages, fail_silently=self.fail_silently, **self._options))
+        taken = len(self._enqueue(email_messages, self._options))
         self._key_used = bool(taken) and self._options["idempotency_key"] is not None
         return taken
+
+    def _enqueue(self, messages: Iterable[Any], options: dict[str, Any]) -> list[Handle]:
+        return enqueue(messages, fail_silently=self.fail_silently, **options)
