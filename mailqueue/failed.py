@@ -23,8 +23,9 @@ from mailqueue.envelope import Envelope, Try
 from mailqueue.errors import DecodeError
 from mailqueue.state import get_state, key
 
-#: Why it was not sent. ``unknown``: it may have been; ``gave up``: deferred until it was too old.
-Reason = Literal["undecodable", "bounced", "gave up", "expired", "unknown"]
+#: Why it was not sent. ``unknown``: it may have been; ``gave up``: deferred until it was too old;
+#: ``revoked``: somebody revoked or terminated its batch, in Flower for example.
+Reason = Literal["undecodable", "bounced", "gave up", "expired", "unknown", "revoked"]
 _CHUNK: Final = 500
 #: Entries that are fetched at once; each holds a whole mail.
 _PAGE: Final = 100
