@@ -67,8 +67,9 @@ def _trouble(error: OSError) -> Trouble:
     # Ours are about access tokens, which is part of logging in.
     if isinstance(error, MailQueueError | smtplib.SMTPAuthenticationError):
         return "login"
+    # smtplib makes one thing of a server that hangs up and of one that says nothing.
+    if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
+        return "timeout"
     if isinstance(error, smtplib.SMTPException):
         return "refused"
-    if isinstance(error, TimeoutError):
-        return "timeout"
     return "tls" if isinstance(error, ssl.SSLError) else "unreachable"
