@@ -3,19 +3,20 @@
 Each name is looked up in this order; the first that has it wins:
 
 1. what ``mailqueue.configure(NAME=value)`` was given;
-2. ``django.conf.settings``, live, where Django is configured in this process;
+2. ``django.conf.settings``, live, where Django is configured in this process; but not what
+   nobody set and Django only has a default for;
 3. the environment variable of the same name;
 4. the default in ``settings.py``.
 """
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from mailqueue import django_settings
 from mailqueue.errors import ConfigurationError
 from mailqueue.routing.reading import read_routes
 from mailqueue.settings import NAMES, Settings
@@ -80,7 +81,7 @@ def get_settings() -> Settings:
         given = _validated(_parse(found), "the environment")
         given |= _validated(_configured, "mailqueue.configure()")
         _from_environment = Settings(**given)
-    conf = _django_settings()
+    conf = django_settings.configured()
     return _from_environment if conf is None else _over_django(conf, _from_environment)
 
 
@@ -117,18 +118,6 @@ def _validated(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     return {name: getattr(checked, name) for name in plain}
 
 
-def _django_settings() -> Any:
-    """``django.conf.settings`` where Django is loaded and configured; imports nothing."""
-    module = sys.modules.get("django.conf")
-    conf = getattr(module, "settings", None)
-    return conf if conf is not None and conf.configured else None
-
-
-_MISSING: Final = object()
-_DJANGOS_BACKENDS: Final = "django.core.mail.backends."
-_DJANGOS_DEFAULT: Final = "django.core.mail.backends.smtp.EmailBackend"
-
-
 def _over_django(conf: Any, base: Settings) -> Settings:
     """Django's live values over ``base``; ``configure()`` stays on top.
 
@@ -136,33 +125,16 @@ def _over_django(conf: Any, base: Settings) -> Settings:
     validated.
     """
     global _from_django  # noqa: PLW0603 - cache, keyed by the raw values
-    raw = tuple(getattr(conf, name, _MISSING) for name in NAMES)
-    at = NAMES.index("EMAIL_BACKEND")
-    raw = (*raw[:at], _email_backend(conf, raw[at]), *raw[at + 1 :])
+    raw = django_settings.raw_values(conf, base)
     if _from_django is not None and _from_django[0] == raw:
         return _from_django[1]
     live = {
         name: value
         for name, value in zip(NAMES, raw, strict=True)
-        if value is not _MISSING and name not in _configured
+        if value is not django_settings.MISSING and name not in _configured
     }
     ours = {name: value for name, value in live.items() if name.startswith("MAILQUEUE_")}
     live |= _validated(ours, "Django's settings")
     settings = msgspec.structs.replace(base, **live)
     _from_django = (raw, settings)
     return settings
-
-
-def _email_backend(conf: Any, value: Any) -> Any:
-    """What Django's ``EMAIL_BACKEND`` means for a caller of ``mailqueue.send_mail``.
-
-    Django's own default does not count: the call means the queue unless somebody said otherwise.
-    Somebody may have done so by plain assignment, as Django's test runner does, which
-    ``is_overridden()`` misses. Django's backends mean ours of the same name, which keep to the same
-    settings and share the outbox.
-    """
-    if value == _DJANGOS_DEFAULT and not conf.is_overridden("EMAIL_BACKEND"):
-        return _MISSING
-    if str(value).startswith(_DJANGOS_BACKENDS):
-        return str(value).replace(_DJANGOS_BACKENDS, "mailqueue.backends.", 1)
-    return value

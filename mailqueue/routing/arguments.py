@@ -14,6 +14,14 @@ from mailqueue.settings import Settings
 
 OURS: Final = "mailqueue.backends.smtp.EmailBackend"
 DJANGOS: Final = "django.core.mail.backends.smtp.EmailBackend"
+#: Backends that put mail into the queue: for sending, never for delivering.
+QUEUES: Final = frozenset(
+    {
+        "mailqueue.backends.queue.EmailBackend",
+        "mailqueue.contrib.django.EmailBackend",
+        "mailqueue.contrib.django.backend.EmailBackend",
+    }
+)
 
 #: Where servers expect TLS from the first byte (RFC 8314).
 SMTPS_PORT: Final = 465

@@ -4,16 +4,14 @@ A producer need not be able to deliver, so it is not asked about these.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from mailqueue.errors import ConfigurationError
 from mailqueue.loading import load
-from mailqueue.routing.arguments import DJANGOS, OURS, arguments_of, backend_of, preset_of
+from mailqueue.routing.arguments import DJANGOS, OURS, QUEUES, arguments_of, backend_of, preset_of
 from mailqueue.routing.problems import Problem, at
 from mailqueue.routing.route import DEFAULT, Route
 from mailqueue.settings import DEFAULTS, Settings
-
-_QUEUE: Final = "mailqueue.backends.queue.EmailBackend"
 
 
 def delivery_problems(settings: Settings) -> Iterator[Problem]:
@@ -30,7 +28,7 @@ def delivery_problems(settings: Settings) -> Iterator[Problem]:
 def _backend(route: Route) -> Iterator[Problem]:
     if route.backend is None:
         return
-    if route.backend == _QUEUE:
+    if route.backend in QUEUES:
         yield Problem(
             f"{at(route, 'backend')} is the queue itself: mail would go round in circles",
             f"set it to a backend that sends, such as {OURS}",

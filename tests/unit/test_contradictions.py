@@ -1,8 +1,12 @@
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mailqueue.contradictions import Contradiction, contradictions
+from mailqueue.routing.arguments import QUEUES
+from mailqueue.routing.route import Route
 from mailqueue.settings import Settings
 
 SOUND: dict[str, Any] = {"MAILQUEUE_BROKER_URL": "redis://r.example/0"}
@@ -14,7 +18,7 @@ def found(**values: Any) -> list[Contradiction]:
 
 
 def test_the_defaults_only_say_that_the_embedded_redis_is_in_use() -> None:
-    ((text, remedy, fatal),) = found()
+    ((text, remedy, fatal, _),) = found()
     assert "embedded Redis" in text
     assert "MAILQUEUE_BROKER_URL" in remedy
     assert not fatal
@@ -92,3 +96,20 @@ def test_each_contradiction_is_named_alone_with_its_remedy(
     assert remedy in each[1]
     assert each[2] is fatal
     assert "geheim" not in f"{each}"
+
+
+def test_each_has_a_number_of_its_own() -> None:
+    source = Path(contradictions.__code__.co_filename).read_text("utf-8")
+    numbers = re.findall(r"number=(\d+)", source)
+    assert len(numbers) == source.count("yield Contradiction(")
+    assert len(set(numbers)) == len(numbers)
+
+
+@pytest.mark.parametrize("backend", sorted(QUEUES))
+def test_the_queue_by_any_of_its_names_is_for_sending_and_not_for_delivering(backend: str) -> None:
+    assert found(**SOUND, EMAIL_BACKEND=backend) == []
+    (told,) = found(**SOUND, MAILQUEUE_DELIVERY_BACKEND=backend)
+    assert "circles" in told.text
+    route = Route(name="r", backend=backend)
+    (told,) = found(**SOUND, MAILQUEUE_ROUTES={"r": route})
+    assert "circles" in told.text
