@@ -33,6 +33,7 @@ __all__ = [
     "aenqueue",
     "amail_admins",
     "amail_managers",
+    "asend",
     "asend_mail",
     "asend_mass_mail",
     "astatus",
@@ -79,6 +80,13 @@ async def aenqueue(
 
     found: list[Handle] = await _sent(call, fail_silently, [])
     return found
+
+
+async def asend(message: Any, fail_silently: bool = False) -> Any:
+    """``message.send()``, awaited, for an ``EmailMessage`` that you have made."""
+    return await _sent(
+        lambda: message.send(fail_silently), _silent(fail_silently, message.connection), 0
+    )
 
 
 async def asend_mail(

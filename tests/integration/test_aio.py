@@ -87,6 +87,7 @@ def test_results_are_those_of_the_others(broker):
         await aio.awarm_up()
         assert await aio.asend_mail(*DATA, html_message="<p>Body") == 1
         assert await aio.asend_mass_mail([DATA] * 7) == 7
+        assert await aio.asend(mail()) == 1
         await aio.amail_admins("Trouble", "See the log.")
         await aio.amail_managers("News", "See the shop.", html_message="<p>See")
         one, two = await aio.aenqueue([mail(), mail()], priority="high")
@@ -112,6 +113,7 @@ def test_bad_input_is_raised_where_it_is_awaited(black_hole):
 
 CALLS = {
     "asend_mail": lambda: aio.asend_mail(*DATA),
+    "asend": lambda: aio.asend(mail()),
     "asend_mass_mail": lambda: aio.asend_mass_mail([DATA] * 3),
     "aenqueue": lambda: aio.aenqueue(mail()),
     "amail_admins": lambda: aio.amail_admins("x", "x"),
@@ -163,6 +165,7 @@ def test_silence_counts_nothing(black_hole, caplog):
     async def main():
         assert await aio.asend_mail(*DATA, fail_silently=True) == 0
         assert await aio.aenqueue(mail(), fail_silently=True) == []
+        assert await aio.asend(mail(), fail_silently=True) == 0
 
     asyncio.run(main())
     assert "not enqueued" in caplog.text
