@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from support import brokers
+from support.smoke import way
 from support.smtp import SmtpServer
 
 from mailqueue import conf
@@ -18,7 +19,15 @@ def pytest_report_header() -> list[str]:
     return [
         f"redis for tests: {brokers.redis_binary()}, started privately",
         f"rabbitmq for tests: {brokers.rabbitmq_trouble() or 'answers'}",
+        str(way.chosen()),
     ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once more, beside their results, which way the smoke tests went."""
+    reports = [each for found in terminalreporter.stats.values() for each in found]
+    if any(getattr(each, "nodeid", "").startswith("tests/smoke/") for each in reports):
+        terminalreporter.write_line(str(way.chosen()))
 
 
 @pytest.fixture(autouse=True)

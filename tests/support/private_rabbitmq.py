@@ -16,6 +16,7 @@ from typing import Self
 import amqp
 import pytest
 
+from support import leash
 from support.outages import LOCALHOST, fixed_port
 from support.processes import until
 
@@ -63,6 +64,7 @@ class PrivateRabbitMQ:
         self._epmd = subprocess.Popen(
             ["epmd", "-port", str(self._epmd_port), "-address", LOCALHOST], env=self._environment
         )
+        leash.hold(self._epmd)
         try:
             self.start()
         except BaseException:
@@ -75,7 +77,12 @@ class PrivateRabbitMQ:
         if self._epmd:
             self._epmd.terminate()
             self._epmd.wait(10)
+            leash.release(self._epmd)
         self._directory.cleanup()
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     @property
     def log(self) -> str:
@@ -96,6 +103,7 @@ class PrivateRabbitMQ:
                 stderr=log,
                 start_new_session=True,  # no Ctrl-C of ours, which it would ignore
             )
+        leash.hold(process)
         until(lambda: process.poll() is not None or self._serves(), 60, lambda: self.log[-3000:])
         assert process.poll() is None, self.log[-3000:]
 
@@ -104,6 +112,7 @@ class PrivateRabbitMQ:
         if self._process:
             self._process.terminate()
             self._process.wait(60)
+            leash.release(self._process)
             self._process = None
 
     def kill(self) -> None:
@@ -115,6 +124,7 @@ class PrivateRabbitMQ:
         if self._process:
             self._process.kill()
             self._process.wait()
+            leash.release(self._process)
             self._process = None
 
     def restart(self) -> None:

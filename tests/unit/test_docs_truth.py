@@ -19,7 +19,7 @@ from mailqueue.settings import NAMES
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 #: Read by the tests themselves, not by the library.
-FOR_TESTS = {"MAILQUEUE_TEST_AMQP_URL"}
+FOR_TESTS = {"MAILQUEUE_TEST_AMQP_URL", "MAILQUEUE_TEST_SMOKE"}
 COMMAND = re.compile(r"^\$ mailqueue (.*)$", re.MULTILINE)
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 

@@ -33,10 +33,11 @@ class Taken(NamedTuple):
 
 
 class RecordingSink:
-    """The server, on a free port of 127.0.0.1.
+    """The server, on a free port.
 
     Args:
         patient: It takes its time before a message, not after.
+        host: Address that it listens on.
 
     Attributes:
         pause: Seconds that it takes for a message; may be changed at any time.
@@ -45,14 +46,14 @@ class RecordingSink:
         broken: When connections broke off that had not said goodbye: their process was killed.
     """
 
-    def __init__(self, *, patient: bool = False) -> None:
+    def __init__(self, *, patient: bool = False, host: str = "127.0.0.1") -> None:
         self.patient = patient
         self.pause = 0.0
         self.taken: dict[Mail, list[Taken]] = {}
         self.last: dict[int, Mail] = {}
         self.broken: dict[int, float] = {}
         self.sessions = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server((host, 0))
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()

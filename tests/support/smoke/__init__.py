@@ -1,0 +1,1 @@
+"""Where pytest-celery's containers run: over Docker, or as processes of this machine."""
