@@ -26,9 +26,7 @@ _COUNTS: Final = re.compile(rf"{_COUNT}(?:, {_COUNT})*")
 _ORDER: Final = {name: at for at, name in enumerate(("sent", "skipped", "deferred", "waiting"))}
 _LAST: Final = len(_ORDER)
 #: How our task ends on purpose. The traceback of such an end says nothing of a mail.
-_ON_PURPOSE: Final = re.compile(
-    r"\b(?:DeliveryError|Retry)\(['\"](.*)['\"](?:, .*)?\)\Z", re.DOTALL
-)
+_ON_PURPOSE: Final = re.compile(r"\b(?:DeliveryError|Retry)\((['\"])(.*)\1\)\Z", re.DOTALL)
 _ENDS: Final = {
     "REVOKED": "revoked; what was not sent is kept: mailqueue failed list",
     "REJECTED": "back in the queue",
