@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mailqueue.domains import domain_of
+from mailqueue.narrowing import keep_only
 from mailqueue.outcomes import Fault, Stage
 from mailqueue.raw import RawMessage
 from mailqueue.routing.domain_patterns import domain_table
@@ -49,7 +50,7 @@ def stage(
     strangers = [who for who in named if not table.find(domain_of(who))]
     if not others and not strangers:
         return ()
-    _keep_only(message, welcome)
+    keep_only(message, welcome)
     count = f"{max(len(others), len(strangers))} of {max(len(everyone), len(named))} recipients"
     if redirect_to:
         if welcome:
@@ -63,25 +64,6 @@ def stage(
     _say(message, "X-Mailqueue-Withheld", count)
     fault = Fault(Stage.BUILD, 0, "the domain is not in MAILQUEUE_ALLOWED_DOMAINS")
     return tuple((who, fault) for who in others)
-
-
-def _keep_only(message: Any, welcome: Sequence[str]) -> None:
-    """Leave these recipients, each in its field; those that no field names become blind copies."""
-    left = list(welcome)
-    for field in _FIELDS:
-        kept = []
-        for who in getattr(message, field):
-            if str(who) in left:
-                kept.append(who)
-                left.remove(str(who))
-        setattr(message, field, kept)
-    message.bcc = [*message.bcc, *left]
-    # Recipients that are left of an earlier attempt stand in the way of the fields.
-    vars(message).pop("recipients", None)
-    for name in list(message.extra_headers):
-        if name.lower() in {"to", "cc"}:
-            # A header of its own would name those who do not get it, and hide who does.
-            del message.extra_headers[name]
 
 
 def _say(message: Any, name: str, value: str) -> None:

@@ -20,6 +20,7 @@ from mailqueue.addresses import envelope_address
 from mailqueue.conversion import is_for_django, to_django
 from mailqueue.envelope import Envelope
 from mailqueue.intake import check_message
+from mailqueue.narrowing import asks_for_recipients, narrow_fields
 from mailqueue.outcomes import Attempt, Fault, Stage
 from mailqueue.unpacking import unpack_message
 from worker.faults import attempt_of, attempt_of_count, fault_of_open
@@ -183,6 +184,8 @@ class Delivery:
             envelope = self.waiting[0]
             try:
                 message: Any = unpack_message(envelope)
+                if not asks_for_recipients(self._backend):
+                    narrow_fields(message)
                 meant = _addresses(message)
                 withheld = self._prepare(message)
                 check_message(message)
