@@ -170,7 +170,8 @@ def see_the_worker(chrome: Any, watched: Flower, name: str) -> None:
             # All tabs are in the page; each is opened, in case it asks for more.
             for tab in TABS:
                 chrome.find_element(By.ID, f"worker-tab-{tab}").click()
-                until(lambda t=tab: chrome.find_element(By.ID, f"tab-{t}").is_displayed(), 10)
+                pane = chrome.find_element(By.ID, f"tab-{tab}")
+                until(pane.is_displayed, 10)
             assert "mailqueue.deliver" in chrome.page_source
             discreet(chrome.page_source)
 

@@ -24,7 +24,7 @@ LOGIN = "watcher:of-mail"
 _FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--window-size=1200,760",
+    "--window-size=1500,900", "--force-device-scale-factor=0.8",
 )  # fmt: skip
 
 
