@@ -7,7 +7,7 @@ USE    := $(VENV)/.use
 DEV    := $(VENV)/.dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench worker docs format clean
+.PHONY: help demo test check bench worker flower docs format clean
 
 help: ## Show these targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ bench: $(DEV) ## Compare with Django's own backend, side by side
 
 worker: $(USE) ## Run a worker with the settings of the environment
 	@$(BIN)/mailqueue worker --loglevel INFO
+
+flower: $(DEV) ## Watch batches and workers in the browser, at http://127.0.0.1:5555
+	@$(BIN)/mailqueue flower
 
 docs: $(DEV) ## Write the tables that are made from code into the docs
 	$(BIN)/python tests/support/settings_table.py
