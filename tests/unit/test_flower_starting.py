@@ -1,5 +1,6 @@
 """When Flower is not started: nobody may find it open."""
 
+import sys
 from types import SimpleNamespace
 
 import click
@@ -7,7 +8,7 @@ import pytest
 from flower.command import is_flower_option  # type: ignore[import-untyped]
 
 from mailqueue.errors import ConfigurationError
-from mailqueue.flower.starting import _refuse_open_doors, _refuse_unknown
+from mailqueue.flower.starting import _refuse_open_doors, _refuse_unknown, start
 
 
 def options(**given: object) -> SimpleNamespace:
@@ -43,3 +44,9 @@ def test_what_flower_would_ignore_is_refused(argument: str) -> None:
 
 def test_its_own_options_pass() -> None:
     _refuse_unknown(["--port=5556", "--basic-auth=a:b", "--read-only"], is_flower_option)
+
+
+def test_without_flower_a_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flower", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'mailqueue\[flower\]'"):
+        start([])
