@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mailqueue.conf import get_settings
+from mailqueue.django_backends import arguments_for
 from mailqueue.loading import load
 from mailqueue.message import EmailMessage, EmailMultiAlternatives
 
@@ -19,13 +20,14 @@ def get_connection(backend: str | None = None, fail_silently: bool = False, **kw
     Raises:
         ConfigurationError: There is no such class.
     """
+    settings = get_settings()
     setting = "backend" if backend else "EMAIL_BACKEND"
     made = load(
-        backend or get_settings().EMAIL_BACKEND,
+        backend or settings.EMAIL_BACKEND,
         setting,
         "a backend's class, like 'mailqueue.backends.smtp.EmailBackend'",
     )
-    return made(fail_silently=fail_silently, **kwds)
+    return made(**arguments_for(made, settings, {"fail_silently": fail_silently, **kwds}))
 
 
 def send_mail(
