@@ -129,6 +129,14 @@ def statuses() -> Iterator[Status]:
             yield status
 
 
+def forget_the_dead() -> None:
+    """Remove what workers left that were killed."""
+    for path in directory().glob(f"worker-{_namespace()}-*"):
+        pid = path.stem.rpartition("-")[2]
+        if pid.isdecimal() and born(int(pid)) is None:
+            path.unlink(missing_ok=True)
+
+
 def directory() -> Path:
     """Where the status files are: the user's runtime directory, else the one for passing files."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")

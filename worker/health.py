@@ -19,7 +19,7 @@ from celery.signals import task_postrun, task_prerun, worker_shutting_down
 from redis.exceptions import RedisError
 
 from mailqueue.errors import MailQueueError
-from mailqueue.health import Status, born, directory, file_of, is_private
+from mailqueue.health import Status, born, directory, file_of, forget_the_dead, is_private
 from mailqueue.state import hasty_state
 
 logger = logging.getLogger("mailqueue.worker")
@@ -52,6 +52,7 @@ class Reporter:
                 directory(),
             )
             return
+        forget_the_dead()
         self._write()
         atexit.register(self._remove)
         for target in (self._keep_writing, self._keep_asking):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from support.brokers import delete_rabbitmq_queue
 from support.gated_sink import GatedSink
 from support.outages import fixed_port
 from support.processes import environment, until, worker
@@ -201,9 +202,39 @@ def test_parked_and_scheduled_mail_is_in_the_gauges(settings, sink, tmp_path):
     assert not scrape.values("mailqueue_accepted_total")
 
 
+@pytest.mark.rabbitmq
+def test_with_rabbitmq_what_it_cannot_tell_is_missing(
+    settings, rabbitmq_url, queue_name, sink, tmp_path
+):
+    port = fixed_port()
+    settings |= {
+        "MAILQUEUE_REDIS_URL": settings["MAILQUEUE_BROKER_URL"],
+        "MAILQUEUE_BROKER_URL": rabbitmq_url,
+        "MAILQUEUE_METRICS_PORT": str(port),
+    }
+    conf.configure(**settings)
+    load = Load()
+    sink.close_the_gate()
+    try:
+        with worker(settings, tmp_path / "worker.log", "--concurrency", "1") as running:
+            load.add(40)
+            until(lambda: sink.held == 1, 20, lambda: running.log)
+            scrape = Scrape(port)
+            assert scrape.by("mailqueue_up", "what") == {"state": 1, "broker": 1}
+            assert scrape.sum("mailqueue_queue_batches") > 0
+            assert scrape.values("mailqueue_queue_mails") == []
+            assert scrape.values("mailqueue_queue_oldest_seconds") == []
+            until(lambda: get(port, "/ready")[0] == 200, 20, lambda: get(port, "/ready"))
+            sink.open_the_gate()
+            until(load.is_done, 30, ledger.totals)
+            is_what_the_sink_counted(Scrape(port), sink, load)
+    finally:
+        delete_rabbitmq_queue(queue_name)
+
+
 def test_a_child_that_outlives_its_killed_worker_does_not_keep_the_port(settings, sink, tmp_path):
     port = fixed_port()
-    settings["MAILQUEUE_METRICS_PORT"] = str(port)
+    settings |= {"MAILQUEUE_METRICS_PORT": str(port), "MAILQUEUE_VISIBILITY_TIMEOUT": "4"}
     sink.close_the_gate()
     load = Load()
     with worker(settings, tmp_path / "first.log") as killed:

@@ -12,13 +12,14 @@ from aiosmtpd.smtp import AuthResult
 from support.outages import fixed_port
 from support.smtp import SmtpServer
 
-from mailqueue import EmailMessage, conf, ledger
+from mailqueue import EmailMessage, conf, health, ledger
 from mailqueue.backends.smtp import EmailBackend
 from mailqueue.ledger import Settlement, Wanted
 from mailqueue.metrics.counts import KEPT, Counts, key_of, read
 from mailqueue.outcomes import Status
 from mailqueue.smtp.observing import observe
 from mailqueue.state import get_state, hasty_state
+from worker.health import Reporter
 from worker.metrics import Meter
 
 A = "a" * 32
@@ -53,6 +54,15 @@ def test_without_counts_there_is_no_hash():
     ledger.claim("r1", "default", [Wanted(A, 0)])
     assert settle("r1", counts=None)
     assert read(hasty_state(), "one:1") == {}
+
+
+def test_a_worker_that_has_no_private_place_says_so_and_goes_on(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    health.directory().mkdir(mode=0o700)
+    health.directory().chmod(0o755)
+    Reporter("one@host").start()
+    assert "`mailqueue health` knows nothing of this worker" in caplog.text
+    assert list(health.directory().iterdir()) == []
 
 
 @pytest.fixture
