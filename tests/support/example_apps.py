@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -61,6 +61,7 @@ def running(name: str, lines: list[str], settings: dict[str, str], log: Path) ->
             ["bash", "-ec", script],
             cwd=EXAMPLES / name,
             env=environment(settings) | with_tools(),
+            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -75,21 +76,23 @@ def running(name: str, lines: list[str], settings: dict[str, str], log: Path) ->
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        # What a reloader, for one, has left behind.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
 
 
 @contextmanager
-def served(
-    name: str, settings: dict[str, str], log: Path, before: tuple[str, ...] = ()
-) -> Iterator[httpx.Client]:
-    """The application on a free port, and a client of it.
-
-    ``before`` are lines to be typed first, such as the making of a database.
-    """
+def served(name: str, settings: dict[str, str], log: Path) -> Iterator[httpx.Client]:
+    """The application on a free port, and a client of it."""
     port = free_port()
-    ports = {"FLASK_RUN_PORT": str(port), "UVICORN_PORT": str(port), "PORT": str(port)}
+    ports = {"FLASK_RUN_PORT": str(port), "UVICORN_PORT": str(port)}
     url = f"http://127.0.0.1:{port}"
-    lines = [*before, app_command(name)]
-    with running(name, lines, settings | ports | {"SITE": url}, log):
+    *before, command = blocks(name)[1]
+    # Nobody is there to be asked.
+    before = [f"{line} --noinput" if "createsuperuser" in line else line for line in before]
+    if "manage.py" in command:
+        command = f"{command} {port}"
+    with running(name, [*before, command], settings | ports | {"SITE": url}, log):
         until(lambda: listens(port), 30, lambda: log.read_text("utf-8", "replace"))
         with httpx.Client(base_url=url, timeout=30) as client:
             yield client
@@ -101,7 +104,7 @@ def listens(port: int) -> bool:
 
 
 def parsed(content: bytes) -> EmailMessage:
-    return message_from_bytes(content, policy=policy.default)  # type: ignore[return-value]
+    return message_from_bytes(content, policy=policy.default)
 
 
 def arrived(smtp: SmtpServer, subject: str, count: int = 1) -> list[EmailMessage]:
