@@ -1,7 +1,7 @@
 """Signals to a worker amid its work, and what each may cost: never a mail, seldom a second copy."""
 
 from support.processes import until
-from support.smoke.nodes import CONCURRENCY
+from support.smoke.nodes import CONCURRENCY, status
 
 #: Duplicates that each may cost: one for each connection of a worker that could not say what became
 #: of the mail in its hands.
@@ -12,23 +12,19 @@ CODES = {"SIGTERM": 0, "SIGINT": 0, "SIGKILL": 137}
 
 def test_a_signal_costs_no_mail(mail_setup, sink):
     load, worker = mail_setup.load, mail_setup.worker
-    # The worst that a server can do: it has taken the mail, and takes its time to say so.
-    sink.pause = 0.03
     for signal, most in MOST.items():
         before = load.duplicates
+        # The worst that a server can do: it has taken the mail, and takes its time to say so.
+        sink.pause = 0.1
         load.enqueue(60)
-        load.until_arrived(15)
+        load.until_arrived(10)
         worker.kill(signal)
-        until(lambda: has_ended(worker), 60, worker.logs)
+        until(lambda: status(worker) == "exited", 60, worker.logs)
         assert load.promised - load.arrived, f"{signal} came too late"
         code = worker.container.attrs["State"]["ExitCode"]
         assert code == CODES.get(signal, code), signal
+        sink.pause = 0.0
         worker.restart()
         load.until_settled()
         assert load.duplicates - before <= most, signal
     assert "Traceback" not in worker.logs()
-
-
-def has_ended(worker):
-    worker.container.reload()
-    return worker.container.status == "exited"

@@ -1,11 +1,11 @@
 """Worker, broker and state store are restarted, in order and not, while mail flows."""
 
-from support.smoke.nodes import CONCURRENCY
+from support.smoke.nodes import CONCURRENCY, status
 
 
 def test_restarts_cost_no_mail(mail_setup, sink):
     load = mail_setup.load
-    sink.pause = 0.03
+    sink.pause = 0.05
     load.enqueue(300)
     load.until_arrived(20)
     mail_setup.worker.restart()
@@ -22,7 +22,7 @@ def test_restarts_cost_no_mail(mail_setup, sink):
     mail_setup.follow()
     load.enqueue(20)
     load.until_arrived(20)
+    sink.pause = 0.0
     load.until_settled()
     assert load.duplicates <= CONCURRENCY
-    mail_setup.worker.container.reload()
-    assert mail_setup.worker.container.status == "running"
+    assert status(mail_setup.worker) == "running"

@@ -6,6 +6,7 @@ The matrix's result backend stands for the state store: mailqueue has no results
 from typing import Any
 
 from pytest_celery import (  # type: ignore[import-untyped]
+    CeleryTestNode,
     CeleryTestSetup,
     CeleryWorkerContainer,
     RedisContainer,
@@ -45,6 +46,12 @@ class MailWorker(CeleryWorkerContainer):
         cls, celery_worker_cluster_config: dict[str, Any], initial: dict[str, str] | None = None
     ) -> dict[str, str]:
         return (initial or {}) | addresses(celery_worker_cluster_config, "urls")
+
+
+def status(node: CeleryTestNode) -> str:
+    """What its container does now: ``running`` or ``exited``."""
+    node.container.reload()
+    return str(node.container.status)
 
 
 def addresses(config: dict[str, Any], which: str) -> dict[str, str]:

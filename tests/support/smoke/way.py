@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 import docker  # type: ignore[import-untyped]
+import pytest
 from docker.errors import DockerException  # type: ignore[import-untyped]
 from pytest_docker_tools.utils import tests_inside_container  # type: ignore[import-untyped]
 
@@ -27,12 +28,15 @@ class Way(NamedTuple):
 
 @cache
 def chosen() -> Way:
-    """The way to go; asks Docker at the most once."""
+    """The way to go; asks Docker at the most once.
+
+    Raises ``pytest.UsageError`` for a way that there is not.
+    """
     forced = os.environ.get(FORCED, "")
     if forced == "local":
         return Way(docker=False, words=f"{FORCED}=local")
     if forced not in {"", "docker"}:
-        raise ValueError(f"{FORCED} is {forced!r}; use docker or local, or unset it")
+        raise pytest.UsageError(f"{FORCED} is {forced!r}; use docker or local, or unset it")
     version = _engine()
     if forced:
         return Way(docker=True, words=f"Docker {version or 'that does not answer'}")
