@@ -138,7 +138,7 @@ def _extra(message: Any) -> dict[str, Any]:
     """Attributes beyond the API's own. Private ones (``_x``) travel where JSON can hold them."""
     extra: dict[str, Any] = {}
     for name, value in (_class_attributes(type(message)) | vars(message)).items():
-        if name in _FIELDS or name in _LEFT_BEHIND:
+        if name in _FIELDS or name in _LEFT_BEHIND or _is_unset(value):
             continue
         if name in RESERVED:
             raise EncodeError(
@@ -154,6 +154,11 @@ def _extra(message: Any) -> dict[str, Any]:
                     "in front"
                 ) from None
     return extra
+
+
+def _is_unset(value: Any) -> bool:
+    """What ``AnymailMessage`` holds for each attribute that nobody set: a class of this name."""
+    return isinstance(value, type) and value.__name__ == "UNSET"
 
 
 def _class_attributes(cls: type) -> dict[str, Any]:

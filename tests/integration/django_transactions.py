@@ -47,7 +47,7 @@ def taken() -> list[list[str]]:
     return found
 
 
-class Undone(Exception):
+class UndoneError(Exception):
     """Rolls a transaction back."""
 
 
@@ -68,14 +68,14 @@ def test_with_the_commit_and_in_one_go() -> None:
 
 
 def test_never_after_a_rollback() -> None:
-    with suppress(Undone), transaction.atomic():
+    with suppress(UndoneError), transaction.atomic():
         send("a")
-        raise Undone
+        raise UndoneError
     with transaction.atomic():
         send("kept")
-        with suppress(Undone), transaction.atomic():
+        with suppress(UndoneError), transaction.atomic():
             send("undone")
-            raise Undone
+            raise UndoneError
         send("also kept")
     assert [one for call in taken() for one in call] == ["kept", "also kept"]
 
@@ -98,13 +98,13 @@ def test_every_open_transaction_has_to_be_committed() -> None:
             send("both")
         assert taken() == []
     assert taken() == [["both"]]
-    with transaction.atomic(), suppress(Undone), transaction.atomic(using="other"):
+    with transaction.atomic(), suppress(UndoneError), transaction.atomic(using="other"):
         send("undone")
-        raise Undone
-    with suppress(Undone), transaction.atomic():
+        raise UndoneError
+    with suppress(UndoneError), transaction.atomic():
         with transaction.atomic(using="other"):
             send("undone as well")
-        raise Undone
+        raise UndoneError
     assert taken() == []
 
 
@@ -211,4 +211,4 @@ with enqueuing.published_by(publish):
             test()
             assert taken() == [], name
     in_a_test_case()
-print("all of it ran")
+print("all of it ran")  # noqa: T201 - for the test that started it
