@@ -27,4 +27,14 @@ def command(options: tuple[str, ...]) -> None:
             "run `pip install mailqueue` (or `pip install -e .` in a checkout)"
         )
     # By entry point: the library does not import the worker that is built on it.
-    sys.exit(found[0].load()(options))
+    try:
+        run = found[0].load()
+    except ModuleNotFoundError as error:
+        if error.name not in {"worker", "worker.app"}:
+            raise
+        # `flask` and `manage.py` put the working directory first on the path.
+        raise ConfigurationError(
+            "a module named 'worker' of your project hides the one that delivers; rename it, or "
+            "run `mailqueue worker`, with the settings in the environment"
+        ) from None
+    sys.exit(run(options))
