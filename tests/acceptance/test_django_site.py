@@ -101,8 +101,8 @@ letter.send()
 def test_anymail_gets_what_was_written_and_its_answer_counts(settings, tmp_path, command):
     settings |= {"MAILQUEUE_DELIVERY_BACKEND": "django_site.backends.EmailBackend"}
     python(LETTER, settings)
-    start = (str(Path(sys.executable).parent / "celery"), "-A", "worker", "worker")
-    start = start if command == "celery" else ()
+    celery = (str(Path(sys.executable).parent / "celery"), "-A", "worker", "worker")
+    start = celery if command == "celery" else ()
     told = tmp_path / "params.jsonl"
     with worker(settings, tmp_path / "log", command=start) as running:
         until(lambda: "DeliveryError" in running.log, 30, lambda: running.log)

@@ -1,8 +1,13 @@
 """Settings of Django: which of them count, what the checks say, MAILERS of Django 6.1."""
 
+from pathlib import Path
+from typing import Any
+
 import django
 import pytest
 from support.processes import python
+
+from mailqueue.celery_email import SAME
 
 START = """
 from django.conf import settings
@@ -15,8 +20,8 @@ from mailqueue import celery_email
 ids = lambda **options: sorted(found.id for found in checks.run_checks(**options)
                                if found.id.startswith("mailqueue."))
 """
-QUEUE = {"EMAIL_BACKEND": "mailqueue.contrib.django.EmailBackend"}
-BROKER = {"MAILQUEUE_BROKER_URL": "redis://r.example/0"}
+QUEUE: dict[str, Any] = {"EMAIL_BACKEND": "mailqueue.contrib.django.EmailBackend"}
+BROKER: dict[str, Any] = {"MAILQUEUE_BROKER_URL": "redis://r.example/0"}
 needs_mailers = pytest.mark.skipif(
     django.VERSION < (6, 1),
     reason=f"MAILERS came with Django 6.1, here is {django.get_version()}; "
@@ -24,7 +29,7 @@ needs_mailers = pytest.mark.skipif(
 )
 
 
-def run(program: str, environment: dict[str, str] | None = None, **given: object) -> None:
+def run(program: str, environment: dict[str, str] | None = None, /, **given: Any) -> None:
     python(f"GIVEN = {given!r}\n{START}\n{program}", environment or {})
 
 
@@ -93,7 +98,7 @@ def test_checks(given, expected, deploy):
 
 
 def test_settings_of_django_celery_email_hold_where_ours_are_not_set():
-    its = {
+    its: dict[str, Any] = {
         "CELERY_EMAIL_BACKEND": "anymail.backends.test.EmailBackend",
         "CELERY_EMAIL_CHUNK_SIZE": 7,
     }
@@ -110,11 +115,19 @@ assert "MAILQUEUE_QUEUE" in told["CELERY_EMAIL_TASK_CONFIG: 'queue' has no effec
 assert not any("ignore_result" in text for text in told)
 """
     config = {"queue": "email", "rate_limit": "100/m", "ignore_result": True}
-    given = {**QUEUE, **its, "CELERY_EMAIL_TASK_CONFIG": config}
+    given: dict[str, Any] = {**QUEUE, **its, "CELERY_EMAIL_TASK_CONFIG": config}
     run(f"SIZE, BESIDE = 7, []\n{program}", **given)
     beside = ["CELERY_EMAIL_CHUNK_SIZE has no effect beside MAILQUEUE_BATCH_SIZE"]
     run(f"SIZE, BESIDE = 9, {beside}\n{program}", **given, MAILQUEUE_BATCH_SIZE=9)
     run(f"SIZE, BESIDE = 8, []\n{program}", {"MAILQUEUE_BATCH_SIZE": "8"}, **given)
+
+
+def test_the_table_of_settings_says_what_is_taken_over():
+    page = Path(__file__).parents[2] / "docs" / "migrating.md"
+    for its, ours in SAME.items():
+        assert f"| `{its}` | taken over as `{ours}`, unless that is set |" in page.read_text(
+            "utf-8"
+        )
 
 
 def test_django_s_smtp_backend_delivers_with_our_time_out():

@@ -4,8 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from anymail.backends.test import EmailBackend as AnymailTest
-from anymail.message import AnymailRecipientStatus
+from anymail.backends.test import EmailBackend as AnymailTest  # type: ignore[import-untyped]
+from anymail.message import AnymailRecipientStatus  # type: ignore[import-untyped]
 
 
 class EmailBackend(AnymailTest):
