@@ -5,6 +5,7 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from mailqueue import conf
@@ -220,6 +221,25 @@ def test_what_rabbitmq_cannot_tell_is_left_out() -> None:
     failed = {label: value for (name, *rest), value in found.items() for label in rest
               if name == names.FAILED.name}  # fmt: skip
     assert failed == dict.fromkeys(get_args(Reason), 0) | {"gave up": 2}
+
+
+def test_prometheus_gets_the_format_that_it_asks_for() -> None:
+    fields = observed(DELIVERY, 0.3, "default") + Counter({field(OUTCOMES, "default", "sent"): 1})
+    document, content_type = expose(
+        "application/openmetrics-text;version=1.0.0,text/plain;q=0.5",
+        state_answers=True,
+        numbers=Numbers(overview(RABBITMQ), RABBITMQ),
+        fields=fields,
+    )
+    assert content_type.startswith("application/openmetrics-text")
+    samples = {
+        sample.name: sample.value
+        for family in openmetrics(document.decode())
+        for sample in family.samples
+    }
+    assert samples["mailqueue_outcomes_total"] == 1
+    assert samples["mailqueue_delivery_seconds_count"] == 1
+    assert samples["mailqueue_in_flight_mails"] == 7
 
 
 def test_an_empty_redis_has_no_old_mail() -> None:
