@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from celery import Celery
 from kombu import Exchange, Queue
 
+from mailqueue.application import Application
 from mailqueue.envelope import Priority
 from mailqueue.settings import Settings
 from mailqueue.urls import AMQP_SCHEMES, broker_url, scheme
@@ -102,6 +103,6 @@ def verified_tls(url: str) -> dict[str, Any] | None:
 
 def make_app(conf: dict[str, Any]) -> Celery:
     """A Celery application that leaves the program's own current application alone."""
-    app = Celery("mailqueue", set_as_current=False)
+    app = Application("mailqueue", set_as_current=False)
     app.conf.update(conf)
     return app

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
-from celery import Celery
+from celery.bin.celery import celery as command_line
 from kombu.transport import TRANSPORT_ALIASES
 
+from mailqueue.application import Application
 from mailqueue.errors import MailQueueError
+from mailqueue.frameworks import load_django
 from worker.config import configuration
 from worker.endpoint import EndpointStep
 from worker.health import ConsumingStep, HealthStep
@@ -18,12 +20,13 @@ from worker.priorities import WaitingRoomStep
 # Every way to name a Redis broker leads to our transport; this process belongs to the worker.
 TRANSPORT_ALIASES["redis"] = TRANSPORT_ALIASES["rediss"] = "worker.transport:Transport"
 
-app = Celery("mailqueue", include=["worker.tasks"])
+app = Application("mailqueue", include=["worker.tasks"])
 
 
 def _configuration_or_sentence() -> dict[str, Any]:
     """Let Celery's command line show what is wrong with a setting as it shows its own errors."""
     try:
+        load_django()
         return configuration()
     except MailQueueError as error:
         raise click.ClickException(str(error)) from error
@@ -40,6 +43,9 @@ def main(arguments: Sequence[str]) -> None:
     The application is handed over as an object: nothing is looked up by name, so a ``worker.py``
     in the working directory cannot take its place.
     """
+    # Nor by APP, BROKER_URL, CONFIG_MODULE and the like in the environment.
+    for option in command_line.params:
+        option.envvar = None
     # Workers have nothing to tell each other: the state store is where they meet. Mingle would cost
     # a second at each start, and ten after a broken line.
     app.worker_main(["worker", *_named(arguments), "--without-gossip", "--without-mingle"])
