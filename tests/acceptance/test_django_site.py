@@ -84,7 +84,8 @@ LETTER = """
 import django
 django.setup()
 from anymail.message import AnymailMessage
-letter = AnymailMessage("s", "b", "us@example.com", ["Ann <ann@example.com>", "rejected@example.com"])
+to = ["Ann <ann@example.com>", "rejected@example.com"]
+letter = AnymailMessage("s", "b", "us@example.com", to)
 letter.tags = ["welcome"]
 letter.metadata = {"order": 7}
 letter.merge_data = {"ann@example.com": {"name": "Ann"}}

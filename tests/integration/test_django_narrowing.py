@@ -38,7 +38,8 @@ def test_a_backend_of_a_provider_s_api_gets_those_who_are_left_and_nobody_else()
         "anymail.backends.test",
         """
 params = sent.anymail_test_params
-said = {name: [one.address for one in params.get(name, ())] for name in ("to", "cc", "bcc")}
+fields = ("to", "cc", "bcc")
+said = {name: [one.address for one in params.get(name, ())] for name in fields}
 assert said == {
     "to": ["Ann <ann@example.com>"], "cc": [], "bcc": ["dora@example.com", "Extra@example.com"],
 }, said

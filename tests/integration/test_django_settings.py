@@ -153,7 +153,8 @@ with enqueuing.published_by(batches.extend):
         mail.send_mail("s", "b", "us@example.com", ["ann@example.com"], using=alias)
 assert [item.priority for batch in batches for item in batch] == ["normal", "high"]
 assert ids() == ["mailqueue.E016", "mailqueue.E016", "mailqueue.E016"], ids()
-for alias, text in [("odd", "Unknown options 'hots'"), ("key", "of one call"), ("way", "the routes are")]:
+wrong = {"odd": "Unknown options 'hots'", "key": "of one call", "way": "the routes are"}
+for alias, text in wrong.items():
     try:
         mail.mailers[alias]
     except (mail.InvalidMailer, ValueError) as error:
