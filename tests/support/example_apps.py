@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -76,9 +76,6 @@ def running(name: str, lines: list[str], settings: dict[str, str], log: Path) ->
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        # What a reloader, for one, has left behind.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
 
 
 @contextmanager
@@ -91,7 +88,8 @@ def served(name: str, settings: dict[str, str], log: Path) -> Iterator[httpx.Cli
     # Nobody is there to be asked.
     before = [f"{line} --noinput" if "createsuperuser" in line else line for line in before]
     if "manage.py" in command:
-        command = f"{command} {port}"
+        # Source that is edited meanwhile must not restart it in the middle of a request.
+        command = f"{command} {port} --noreload"
     with running(name, [*before, command], settings | ports | {"SITE": url}, log):
         until(lambda: listens(port), 30, lambda: log.read_text("utf-8", "replace"))
         with httpx.Client(base_url=url, timeout=30) as client:
