@@ -41,7 +41,18 @@ def raw_values(conf: Any, base: Settings) -> tuple[Any, ...]:
     for name, value in celery_email.taken_over(holder).items():
         if values[name] is MISSING and getattr(base, name) == getattr(DEFAULTS, name):
             values[name] = value
+    for name in ("ADMINS", "MANAGERS"):
+        people = values[name]
+        # Addresses alone are Django 6's way to write it; pairs are ours, and Django 5's.
+        if isinstance(people, list | tuple) and any(isinstance(one, str) for one in people):
+            values[name] = _pairs(people)
     return tuple(values.values())
+
+
+def _pairs(people: Any) -> Any:
+    if getattr(sys.modules.get("django"), "VERSION", (0,)) < (6,):
+        return people
+    return [("", one) if isinstance(one, str) else one for one in people]
 
 
 def _said(holder: Any, name: str) -> Any:

@@ -197,6 +197,22 @@ assert get_settings().EMAIL_BACKEND == "mailqueue.contrib.django.EmailBackend"
 
 
 @needs_mailers
+def test_admins_may_be_addresses_alone_as_django_6_has_them():
+    run(
+        """
+import mailqueue
+from mailqueue.testing import capturing
+with capturing() as outbox:
+    mailqueue.mail_admins("s", "b")
+    mail.mail_admins("s", "b")
+assert [message.to for message in outbox] == [["ann@example.com"]] * 2
+""",
+        MAILERS={"default": QUEUE_MAILER},
+        ADMINS=["ann@example.com"],
+    )
+
+
+@needs_mailers
 @pytest.mark.parametrize("backend", ["smtp", "console"])
 def test_mailers_none_of_which_is_the_queue(backend):
     run(
