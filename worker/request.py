@@ -64,7 +64,8 @@ class Request(_Base):  # type: ignore[misc]  # see _Base
         (``max_retries`` times, see ``worker.tasks``). A process that died once is simply
         replaced and the batch given to the next one.
         """
-        exc = getattr(exc_info.exception, "exc", exc_info.exception)
+        # Of an error that travelled with its traceback; a Retry has such an attribute, too, empty.
+        exc = getattr(exc_info.exception, "exc", None) or exc_info.exception
         if self._to_terminate and isinstance(exc, Retry | DeliveryError):
             # Its process obeyed, after the mail at hand, and put the rest back.
             self._announce_revoked("terminated", True, None, False)

@@ -12,10 +12,12 @@ import mmap
 import os
 import signal
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 from celery.signals import worker_process_init, worker_shutting_down
@@ -25,9 +27,10 @@ from mailqueue.conf import get_settings
 #: Seconds for which a state store that is away is waited for beyond the time for stopping: what
 #: was sent and cannot be recorded would be sent again.
 _LAST_PATIENCE: Final = 30.0
-#: Seconds from the end of a task until its process, which was told to end, does: its result is
-#: on its way to the main process.
-_PARTING: Final = 0.5
+#: Seconds between two looks whether a process that was told to end has nothing to do.
+_LOOK: Final = 0.001
+#: What a process of the pool is in while it waits for a task; its last result is on its way.
+_WAITING: Final = "Worker._make_protected_receive.<locals>.receive"
 
 #: One double, by the machine's monotonic clock: when to stop; 0.0: nobody wants it.
 _shared: Final = mmap.mmap(-1, 8)
@@ -95,9 +98,23 @@ def finishing_the_mail_at_hand() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGTERM, before)
         if _Child.told:
-            parting = threading.Timer(_PARTING, os.kill, (os.getpid(), signal.SIGTERM))
-            parting.daemon = True
-            parting.start()
+            threading.Thread(target=_part, name="mailqueue-parting", daemon=True).start()
+
+
+def _part() -> None:
+    """End this process as soon as it waits: before, its result would be lost with it."""
+    main = threading.main_thread().ident or 0
+    while not _is_waiting(sys._current_frames().get(main)):  # noqa: SLF001 - no public way
+        time.sleep(_LOOK)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _is_waiting(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_qualname == _WAITING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _note(number: int, frame: Any) -> None:
