@@ -35,6 +35,7 @@ _WAITING: Final = "Worker._make_protected_receive.<locals>.receive"
 #: One double, by the machine's monotonic clock: when to stop; 0.0: nobody wants it.
 _shared: Final = mmap.mmap(-1, 8)
 _stop_at: Final = struct.Struct("d")
+_MAIN: Final = os.getpid()
 
 
 class _Child:
@@ -124,7 +125,8 @@ def _note(number: int, frame: Any) -> None:
 
 @worker_process_init.connect
 def _in_a_child(**_: Any) -> None:
-    _Child.is_one = True
+    # The solo pool says so, too, of the main process.
+    _Child.is_one = os.getpid() != _MAIN
 
 
 @worker_shutting_down.connect
