@@ -58,8 +58,7 @@ DELIVERY: Final = Metric(
 CONNECTIONS: Final = Metric(
     "mailqueue_smtp_connections_total",
     "counter",
-    "SMTP connections by what came of opening them: ok, unreachable, timeout, tls, refused, "
-    "login.",
+    "SMTP connections by what came of opening them: ok, unreachable, timeout, tls, refused, login.",
     ("route", "result"),
 )
 CONNECT: Final = Metric(
