@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.processes import environment, python, until
+from support import deploy
+from support.processes import environment, python, until, worker
 from support.settings_table import README
 from support.smtp import SmtpServer
 
@@ -17,6 +18,9 @@ TEXT = README.read_text("utf-8")
 #: Commands that set things up or run everything: who runs them instead.
 ELSEWHERE = {
     "pip install 'mailqueue[embedded]'": "tests/acceptance/test_install.py, from the checkout",
+    "docker compose -f deploy/compose.yaml up --detach": (
+        "tests/acceptance/test_deploy_processes.py, its services as plain processes"
+    ),
     "make demo": ".ci/run, and tests/acceptance/test_cli_demo.py",
     "make test": "this very run",
     "make check": ".ci/run",
@@ -74,6 +78,28 @@ def test_the_first_block_shows_a_mail_arriving(shell, output):
         process.wait(45)
 
 
+def test_the_docker_block_shows_a_mail_in_the_mailbox(shell, output, redis_server, smtp, tmp_path):
+    """Its worker by its command and settings, without Docker; a sink stands for the mailbox."""
+    block = next(b for b in blocks("sh") if "docker compose" in b)
+    assert ELSEWHERE[block.splitlines()[0]]
+    launch = deploy.compose_worker()
+    ports = [port for service in deploy.compose().values() for port in service.get("ports", [])]
+    assert "127.0.0.1:8025:8025" in ports
+    assert "127.0.0.1:6379:6379" in ports
+    settings = launch.settings | {
+        "MAILQUEUE_BROKER_URL": redis_server.tcp_url,
+        "MAILQUEUE_METRICS_PORT": "",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": str(smtp.port),
+    }
+    command = (sys.executable, "-m", "mailqueue", *launch.arguments)
+    with worker(settings, tmp_path / "worker.log", command=command) as running:
+        script = "\n".join(lines(block)).replace("redis://localhost:6379/0", redis_server.tcp_url)
+        assert shell(script, {}).wait(30) == 0, output()
+        until(lambda: smtp.received, 30, lambda: running.log)
+    assert b"Good to have you here." in smtp.received[0].content
+
+
 def test_the_worker_block_checks_and_delivers(shell, output, redis_server, queue_name):
     block = next(b for b in blocks("sh") if "mailqueue check" in b)
     with SmtpServer() as smtp:
@@ -125,7 +151,7 @@ def test_the_rabbitmq_block_is_a_working_configuration(rabbitmq_url, redis_serve
 
 
 def test_every_block_is_known_to_a_test_above():
-    known = ("mailqueue worker", "--csv", "amqp://", "make demo")
+    known = ("mailqueue worker", "docker compose", "--csv", "amqp://", "make demo")
     assert all(any(word in block for word in known) for block in blocks("sh"))
 
 
