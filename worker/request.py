@@ -23,10 +23,19 @@ logger = logging.getLogger("mailqueue.worker")
 
 #: Words of ``mailqueue.batch.describe`` and nothing else: a producer that is not ours may have
 #: left the repr to Celery, which quotes the mail.
-_OURS: Final = re.compile(r"\((?:\d+(?:\.\d+)?|[0-9a-f]{32}|messages?|kB|and|more|[ ,:])*\)")
+_OUR_WORD: Final = re.compile(r"\d+(?:\.\d+)?|[0-9a-f]{32}|messages?|kB|and|more")
+_BETWEEN: Final = re.compile(r"[ ,:]+")
 _NOT_SHOWN: Final = "(not shown)"
 #: Seconds until a batch is looked at again that could not be kept.
 _PAUSE: Final = 1.0
+
+
+def discreet(argsrepr: str) -> str:
+    """What may be shown of a task's arguments: what we say of a batch, nothing that others do."""
+    # Word by word: one pattern for all would try each way to cut each id into numbers.
+    words = _BETWEEN.split(argsrepr[1:-1])
+    ours = argsrepr[:1] == "(" and argsrepr[-1:] == ")" and all(map(_OUR_WORD.fullmatch, words))
+    return argsrepr if ours else _NOT_SHOWN
 
 
 _Base: Any = request.Request  # its stubs lack most of it
@@ -42,8 +51,7 @@ class Request(_Base):  # type: ignore[misc]  # see _Base
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        shown = str(self._request_dict.get("argsrepr") or "")
-        self._argsrepr = shown if _OURS.fullmatch(shown) else _NOT_SHOWN
+        self._argsrepr = discreet(str(self._request_dict.get("argsrepr") or ""))
         self._kwargsrepr = "{}"
         self._request_dict |= {"argsrepr": self._argsrepr, "kwargsrepr": self._kwargsrepr}
 
