@@ -232,24 +232,6 @@ def test_with_rabbitmq_what_it_cannot_tell_is_missing(
         delete_rabbitmq_queue(queue_name)
 
 
-def test_a_child_that_outlives_its_killed_worker_does_not_keep_the_port(settings, sink, tmp_path):
-    port = fixed_port()
-    settings |= {"MAILQUEUE_METRICS_PORT": str(port), "MAILQUEUE_VISIBILITY_TIMEOUT": "4"}
-    sink.close_the_gate()
-    load = Load()
-    with worker(settings, tmp_path / "first.log") as killed:
-        load.add(8)
-        until(lambda: sink.held == 1, 20, lambda: killed.log)
-        killed.process.kill()
-        killed.process.wait(10)
-        assert sink.held == 1, "its child is in the midst of a dialogue"
-        with worker(settings, tmp_path / "second.log") as running:
-            assert get(port, "/live")[0] == 200, running.log
-            sink.open_the_gate()
-            until(load.is_done, 40, lambda: running.log)
-            is_what_the_sink_counted(Scrape(port), sink, load)
-
-
 def test_without_a_port_nothing_is_counted(settings, sink, tmp_path):
     load = Load()
     with worker(settings, tmp_path / "worker.log") as running:

@@ -195,7 +195,7 @@ def test_a_crowd_at_a_dead_broker_is_answered_without_queueing_for_its_time_out(
 
 
 def test_a_crowd_at_a_broker_that_is_there_is_served(redis_settings):
-    conf.configure(**redis_settings, MAILQUEUE_ENQUEUE_TIMEOUT=0.4)
+    conf.configure(**redis_settings)
 
     async def main():
         await aio.awarm_up()

@@ -1,6 +1,8 @@
 """What is counted: in the step that records an outcome, and of an SMTP server's answers."""
 
 import socket
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -176,3 +178,25 @@ def test_where_nobody_counts_nothing_is_told(meter, smtp):
     assert [one.taken for one in backend.deliver_messages(iter([message]))] == [True]
     backend.close()
     assert counted(meter) == {}
+
+
+def test_a_child_that_outlives_its_worker_does_not_keep_the_port():
+    """On Linux the kernel kills it with its parent; elsewhere nobody does."""
+    program = """
+import os, sys
+from worker.endpoint import Endpoint
+first = Endpoint("127.0.0.1", int(sys.argv[1]), None)
+stays, leave = os.pipe()
+is_there, arrive = os.pipe()
+if not os.fork():
+    os.close(leave)
+    os.write(arrive, b"!")
+    os.read(stays, 1)
+    os._exit(0)
+os.read(is_there, 1)
+first.server_close()
+Endpoint("127.0.0.1", int(sys.argv[1]), None)
+"""
+    command = [sys.executable, "-c", program, str(fixed_port())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import pytest
 from pytest_celery import (  # type: ignore[import-untyped]
     CELERY_RABBITMQ_BROKER,
     CELERY_REDIS_BROKER,
+    CeleryTestBackend,
     CeleryTestWorker,
     CeleryWorkerCluster,
     RabbitMQContainer,
@@ -85,6 +86,20 @@ def celery_broker(request):
     broker = request.getfixturevalue(request.param)
     yield broker
     broker.teardown()
+
+
+class State(CeleryTestBackend):
+    """Without a look for results: it touches every object there is, and not all bear it.
+
+    Django's settings do not, where a test of another floor has loaded them.
+    """
+
+
+@pytest.fixture
+def celery_redis_backend(default_redis_backend):
+    backend = State(default_redis_backend)
+    yield backend
+    backend.teardown()
 
 
 @pytest.fixture
