@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mailqueue.addresses import envelope_address
+from mailqueue.errors import EncodeError
 
 _FIELDS: Final = ("to", "cc", "bcc")
 #: Where the backends are that ask; their base classes promise nothing.
@@ -21,6 +22,23 @@ def asks_for_recipients(backend: Any) -> bool:
         cls.__module__.startswith(_ASKING) and not cls.__module__.endswith(".base")
         for cls in type(backend).__mro__
     )
+
+
+def check_sends_mime(backend: Any) -> None:
+    """Refuse a backend that would send finished MIME without its content.
+
+    Anymail builds what it sends of the message's fields, and such a message has none but its
+    subject and recipients. Amazon SES is given the MIME, and so may be others that are not known.
+
+    Raises ``EncodeError``.
+    """
+    cls = type(backend)
+    modules = {base.__module__ for base in cls.__mro__}
+    if "anymail.backends.base" in modules and "anymail.backends.amazon_ses" not in modules:
+        raise EncodeError(
+            f"it is finished MIME, and {cls.__module__}.{cls.__name__} sends fields alone; "
+            "send such mail by a route with SMTP"
+        )
 
 
 def narrow_fields(message: Any) -> None:

@@ -20,8 +20,9 @@ from mailqueue.addresses import envelope_address
 from mailqueue.conversion import is_for_django, to_django
 from mailqueue.envelope import Envelope
 from mailqueue.intake import check_message
-from mailqueue.narrowing import asks_for_recipients, narrow_fields
+from mailqueue.narrowing import asks_for_recipients, check_sends_mime, narrow_fields
 from mailqueue.outcomes import Attempt, Fault, Stage
+from mailqueue.raw import RawMessage
 from mailqueue.unpacking import unpack_message
 from worker.faults import attempt_of, attempt_of_count, fault_of_open
 from worker.judging import Judgement
@@ -186,6 +187,8 @@ class Delivery:
                 message: Any = unpack_message(envelope)
                 if not asks_for_recipients(self._backend):
                     narrow_fields(message)
+                if isinstance(message, RawMessage):
+                    check_sends_mime(self._backend)
                 meant = _addresses(message)
                 withheld = self._prepare(message)
                 check_message(message)

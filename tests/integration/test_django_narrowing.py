@@ -57,3 +57,27 @@ assert sent.recipients() == ["ann@example.com", "dora@example.com", "Extra@examp
 assert sent.message()["To"] == "Ann <ann@example.com>, bob@example.com"
 """,
     )
+
+
+FINISHED = """
+from django.conf import settings
+settings.configure(USE_TZ=True, ANYMAIL={"POSTMARK_SERVER_TOKEN": "x"})
+import django
+django.setup()
+import email.message
+from anymail.backends.test import EmailBackend
+from mailqueue.conversion import from_standard
+from mailqueue.packing import pack_message
+from support.clerks import deliver
+
+message = email.message.EmailMessage()
+message["From"], message["To"], message["Subject"] = "us@example.com", "ann@example.com", "s"
+message.set_content("Signed, and not to be touched")
+(judged,) = deliver([pack_message(from_standard(message))], EmailBackend())
+assert judged.status == "bounced", judged
+assert "fields" in judged.detail and "EmailBackend" in judged.detail, judged
+"""
+
+
+def test_finished_mime_is_not_sent_without_its_content():
+    python(FINISHED, {"PYTHONPATH": "tests:."})
