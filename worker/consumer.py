@@ -5,12 +5,16 @@ it is gone. For mail both are wrong: it may be somebody's letter from a newer pr
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from celery.worker import consumer
 from vine import promise as vine_promise
 
 from worker.aside import set_message_aside
+
+#: Seconds for which the broker's answer is waited for there. Not much less: it notices a cut line as
+#: late as we do, and keeps the queue for remote control from us until then.
+_GOODBYE: Final = 3.0
 
 
 class Consumer(consumer.Consumer):
@@ -27,6 +31,18 @@ class Consumer(consumer.Consumer):
             for step in consumer.Consumer.Blueprint.default_steps
             if not step.endswith(":DelayedDelivery")
         ]
+
+    def connection_for_write(self, url: str | None = None, heartbeat: Any = None) -> Any:
+        """Connect to send events, which nobody confirms, and where goodbye is not waited for long.
+
+        The main thread sends them. On a line that is cut it would wait for each confirmation until
+        that times out, and hear nothing of the heartbeats that are missing meanwhile.
+        """
+        options = {"confirm_publish": False, "read_timeout": _GOODBYE} if heartbeat else {}
+        connection = self.app.connection_for_write(
+            url=url, heartbeat=heartbeat, transport_options=options
+        )
+        return self.ensure_connected(connection)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Not JSON, or not what its content type says."""

@@ -24,9 +24,9 @@ from celery.signals import worker_process_init, worker_shutting_down
 
 from mailqueue.conf import get_settings
 
-#: Seconds for which a state store that is away is waited for beyond the time for stopping: what
-#: was sent and cannot be recorded would be sent again.
-_LAST_PATIENCE: Final = 30.0
+#: Seconds for which a state store that is away is waited for beyond the time for stopping, at the
+#: least; else as long again. What was sent and cannot be recorded would be sent again.
+_LAST_PATIENCE: Final = 5.0
 #: Seconds between two looks whether a process that was told to end has nothing to do.
 _LOOK: Final = 0.001
 #: What a process of the pool is in while it waits for a task; its last result is on its way.
@@ -71,7 +71,7 @@ def is_over() -> bool:
 
 def no_more_patience() -> bool:
     """Whether even a state store that is away is not waited for any longer."""
-    return _is_past(_LAST_PATIENCE)
+    return _is_past(max(_LAST_PATIENCE, get_settings().MAILQUEUE_STOP_TIMEOUT))
 
 
 def _is_past(seconds: float) -> bool:

@@ -74,7 +74,10 @@ def ended_tasks(watched: Flower, batches: dict[str, list[Handle]]) -> dict[str, 
         known = watched.json("/api/tasks")
         for name, handles in batches.items():
             for uuid, task in known.items():
-                if handles[0].id in task["args"] and task["state"] not in {"RECEIVED", "STARTED"}:
+                if handles[0].id in (task["args"] or "") and task["state"] not in {
+                    "RECEIVED",
+                    "STARTED",
+                }:
                     found.setdefault(name, uuid)
         return len(found) == len(batches)
 

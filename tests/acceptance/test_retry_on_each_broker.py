@@ -13,7 +13,11 @@ for group in range(3):
 
 
 def test_greylisted_mail_arrives_once_after_its_delay(broker, smtp, tmp_path):
-    settings = broker | {"EMAIL_HOST": "127.0.0.1", "EMAIL_PORT": str(smtp.port)}
+    settings = broker | {
+        "MAILQUEUE_RETRY_SCHEDULE": "4",
+        "EMAIL_HOST": "127.0.0.1",
+        "EMAIL_PORT": str(smtp.port),
+    }
     tried: Counter[str] = Counter()
 
     def greylist(verb: str, argument: str, connection: int) -> str | None:

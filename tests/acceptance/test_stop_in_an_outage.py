@@ -1,7 +1,7 @@
 """A worker is told to stop while its broker and its state store are away: it does stop.
 
-What was sent and cannot be recorded keeps it for half a minute beyond its time for stopping. After
-that, the mail that each connection was in the middle of may come twice.
+What was sent and cannot be recorded keeps it beyond its time for stopping. After that, the mail
+that each connection was in the middle of may come twice.
 """
 
 from contextlib import contextmanager
