@@ -12,8 +12,8 @@ from vine import promise as vine_promise
 
 from worker.aside import set_message_aside
 
-#: Seconds for which the broker's answer is waited for there. Not much less: it notices a cut line as
-#: late as we do, and keeps the queue for remote control from us until then.
+#: Seconds for which the broker's answer is waited for there. Not much less: it notices a cut line
+#: as late as we do, and keeps the queue for remote control from us until then.
 _GOODBYE: Final = 3.0
 
 
