@@ -1,6 +1,7 @@
 """Fixtures that every floor may use; servers start only where a test asks for one."""
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -11,6 +12,10 @@ from support.smtp import SmtpServer
 
 from mailqueue import conf
 from mailqueue.settings import NAMES
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in a shell's background; processes of tests would inherit it, and hear no Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
 
