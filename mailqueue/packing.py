@@ -46,7 +46,9 @@ _FIELDS: Final = frozenset(
 )  # fmt: skip
 #: Belong to the producer's process: its connection, and what a provider's backend noted there;
 #: and what a raw message is made of, which travels as such.
-_LEFT_BEHIND: Final = frozenset({"connection", "anymail_status", "_RawMessage__mime"})
+_LEFT_BEHIND: Final = frozenset(
+    {"connection", "_connection", "anymail_status", "_RawMessage__mime"}  # the second: Django 6.1
+)
 #: What a message is and does: further attributes must not take its place.
 RESERVED: Final = _FIELDS | _LEFT_BEHIND | frozenset(dir(EmailMultiAlternatives))
 #: Subclasses may replace these without changing what is sent.
